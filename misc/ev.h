@@ -1,0 +1,138 @@
+/*
+ * The event loop: one thread, one loop per process, level-triggered with
+ * every mechanism. Order inside a round: timers, interest changes are
+ * submitted, wait, clock, callbacks, deferred calls, deferred closes.
+ */
+#ifndef MISC_EV_H
+#define MISC_EV_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define EV_READ		1u
+#define EV_WRITE	2u
+
+/* Bits of IO_POLL_MECHANISM; the order of preference is that of ev_mechs. */
+#define EV_KQUEUE	1u
+#define EV_DEVPOLL	2u
+#define EV_EPOLL	4u
+#define EV_POLL		8u
+#define EV_SELECT	16u
+#define EV_PORT		32u
+
+#define EV_MS		UINT64_C(1000000)
+#define EV_SECOND	UINT64_C(1000000000)
+
+struct ev;
+
+/*
+ * What to call for a descriptor; at most one per round, in the order
+ * readable (if reading is wanted), writable (if wanted and no hang-up),
+ * error, hang-up. A NULL error or hangup takes the descriptor out of the
+ * loop when it happens and logs that; never a busy loop.
+ */
+struct ev_ops {
+	void	(*readable)(void *ctx, int fd);
+	void	(*writable)(void *ctx, int fd);
+	void	(*error)(void *ctx, int fd);
+	void	(*hangup)(void *ctx, int fd);
+};
+
+/* Embedded in its owner, zeroed before first use; owned by the owner. */
+struct ev_timer {
+	void		(*cb)(void *ctx);
+	void		*ctx;
+	uint64_t	 due;		/* when it is to fire, ns */
+	uint64_t	 key;		/* where it stands in the heap */
+	uint64_t	 seq;		/* insertion order, breaks ties */
+	uint32_t	 slot;		/* heap index + 1, 0: not set */
+};
+
+/* Embedded in its owner, zeroed before first use. */
+struct ev_task {
+	void		(*cb)(void *ctx);
+	void		*ctx;
+	struct ev_task	*next;
+	bool		 queued;
+};
+
+/*
+ * A new loop with the best mechanism that mask permits: text as of
+ * IO_POLL_MECHANISM (decimal or 0x), NULL for no restriction. Unusable
+ * text: one warning, then the unrestricted order. Logs the choice unless
+ * quiet. NULL and errno if not a single mechanism can be created.
+ */
+struct ev	*ev_new(const char *mask, bool quiet);
+void		 ev_free(struct ev *);
+const char	*ev_name(const struct ev *);
+unsigned	 ev_mechanism(const struct ev *);	/* its bit */
+
+/* Most descriptors the mechanism can watch (FD_SETSIZE, OPEN_MAX, else the
+ * descriptor limit), 6.6. */
+int		 ev_limit(const struct ev *);
+
+/*
+ * Watch fd. ctx and ops must stay until ev_del or ev_close. -1 and errno
+ * if the number is beyond ev_limit() or memory is out. A regular file
+ * counts as always ready.
+ */
+int		 ev_add(struct ev *, int fd, const struct ev_ops *, void *ctx,
+		    unsigned interest);
+/* A listening socket shared with other processes: one connection wakes one
+ * waiter where the mechanism can do that (EPOLLEXCLUSIVE). */
+int		 ev_add_shared(struct ev *, int fd, const struct ev_ops *,
+		    void *ctx, unsigned interest);
+/* Change callbacks and context, interest stays. */
+void		 ev_set(struct ev *, int fd, const struct ev_ops *, void *ctx);
+/* Cheap: collected, and submitted before the next wait if still different
+ * from what the kernel knows. */
+void		 ev_interest(struct ev *, int fd, unsigned interest);
+bool		 ev_has(const struct ev *, int fd);
+/* Stop watching; the descriptor stays open. Pending events are discarded. */
+void		 ev_del(struct ev *, int fd);
+/*
+ * Stop watching and close at the end of the round, whether or not fd was
+ * ever added. Pending events are discarded, and the number cannot be re-used
+ * within the round.
+ */
+void		 ev_close(struct ev *, int fd);
+/* The same when another process may hold a copy: taken out of the mechanism
+ * first, or epoll would report it for ever. */
+void		 ev_close_shared(struct ev *, int fd);
+
+/* Monotonic time in ns, read once per round (and by ev_clock anew). */
+uint64_t	 ev_now(const struct ev *);
+uint64_t	 ev_clock(struct ev *);
+
+/*
+ * Fire cb(ctx) once, ns from ev_now(). Setting a set timer moves it; moving
+ * it to later is O(1) (it is re-sorted when the old time comes up).
+ */
+void		 ev_timer_set(struct ev *, struct ev_timer *, uint64_t ns,
+		    void (*cb)(void *), void *ctx);
+void		 ev_timer_stop(struct ev *, struct ev_timer *);
+static inline bool
+ev_timer_pending(const struct ev_timer *t)
+{
+	return t->slot != 0;
+}
+
+/* Call cb(ctx) at the end of the round; once, however often deferred. */
+void		 ev_defer(struct ev *, struct ev_task *, void (*cb)(void *),
+		    void *ctx);
+void		 ev_defer_cancel(struct ev *, struct ev_task *);
+
+/* Deliver signo through the loop; cb NULL: ignore it (SIG_IGN). */
+int		 ev_signal(struct ev *, int signo, void (*cb)(void *, int),
+		    void *ctx);
+/* In a child after fork: default dispositions, the loop is not touched. */
+void		 ev_signal_reset(void);
+
+/* Rounds until ev_stop(); the value given there. 70 (EX_SOFTWARE) if the
+ * wait itself fails, which is logged. */
+int		 ev_run(struct ev *);
+void		 ev_stop(struct ev *, int status);
+/* One round, waiting at most max_ms (-1: no bound); -1 if the wait failed. */
+int		 ev_turn(struct ev *, int max_ms);
+
+#endif

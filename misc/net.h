@@ -1,0 +1,84 @@
+/*
+ * Network addresses and socket options. Never blocks: names are resolved by
+ * source_host(), when a configuration is read.
+ */
+#ifndef MISC_NET_H
+#define MISC_NET_H
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Long enough for "[ADDR%scope]:PORT" and for a UNIX path. */
+#define NET_TEXT	128
+
+struct net_addr {
+	union {
+		struct sockaddr		sa;
+		struct sockaddr_in	in;
+		struct sockaddr_in6	in6;
+		struct sockaddr_un	un;
+		struct sockaddr_storage	ss;
+	};
+	socklen_t len;		/* 0: no address */
+};
+
+/* A compact endpoint for sessions and logs: 24 bytes, IP only. */
+struct net_name {
+	uint8_t		family;	/* AF_INET, AF_INET6, AF_UNIX or 0 */
+	uint8_t		pad;
+	in_port_t	port;	/* network order */
+	uint32_t	scope;
+	uint8_t		ip[16];	/* IPv4 in the first four */
+};
+
+struct net_keepalive {
+	int	count, idle, interval;		/* 0: the system's */
+};
+
+/* Strict literals only: dotted quad (no octal, no short forms) or IPv6, with
+ * optional inet: or inet6: prefix. Port 0. false: not an address. */
+bool	 net_parse_ip(const char *text, struct net_addr *);
+/* path or unix:path; false when it is longer than sun_path. */
+bool	 net_parse_unix(const char *text, struct net_addr *);
+void	 net_set_port(struct net_addr *, unsigned port);	/* host order */
+unsigned net_port(const struct net_addr *);
+bool	 net_same(const struct net_addr *, const struct net_addr *);
+bool	 net_is_any(const struct net_addr *);		/* wildcard address */
+/* "[ADDR]:PORT", the path for UNIX, "-" for none or unnamed. Returns buf.
+ * IPv4-mapped addresses are shown as IPv4. */
+const char *net_text(const struct net_addr *, char buf[static NET_TEXT]);
+const char *net_ip_text(const struct net_addr *, char buf[static NET_TEXT]);
+const char *net_name_text(const struct net_name *, char buf[static NET_TEXT]);
+const char *net_name_ip_text(const struct net_name *,
+		char buf[static NET_TEXT]);
+/* IPv4-mapped becomes IPv4. */
+void	 net_name_set(struct net_name *, const struct sockaddr *, socklen_t);
+void	 net_name_addr(const struct net_name *, struct net_addr *);
+
+/* Non-blocking, close-on-exec. -1, errno. */
+int	 net_socket(int family, int type, int protocol);
+int	 net_accept(int fd, struct net_addr *peer);
+int	 net_close(int fd);			/* keeps errno */
+int	 net_nonblock(int fd);
+int	 net_cloexec(int fd, bool on);
+int	 net_keepalive(int fd, const struct net_keepalive *);
+int	 net_dscp(int fd, int family, int dscp);
+int	 net_nodelay(int fd);
+/* Linux VRF device, OpenBSD routing table, FreeBSD FIB. */
+int	 net_vrf(int fd, const char *name);
+/* linger 0: close sends a reset. */
+int	 net_linger0(int fd);
+/* Sends the reset now even if another process holds a copy (connect to
+ * AF_UNSPEC); falls back to linger 0. */
+int	 net_abort(int fd);
+int	 net_error(int fd);			/* SO_ERROR */
+bool	 net_have_sctp(void);
+bool	 net_have_ipv6(void);
+int	 net_local(int fd, struct net_addr *);
+int	 net_peer(int fd, struct net_addr *);
+
+#endif

@@ -1,0 +1,83 @@
+/*
+ * The bundle: everything a configuration is made from. The compiler asks the
+ * outside world through it and nothing else. The process that gathers
+ * (master, -P) records each answer; a process that replays gets the same
+ * answers from a sealed memory file and never opens anything itself, so the
+ * same bundle gives the same configuration, or the same errors, anywhere.
+ */
+#ifndef MISC_SOURCE_H
+#define MISC_SOURCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "net.h"
+
+struct source;
+
+enum source_kind {
+	SOURCE_TEXT,		/* configuration text */
+	SOURCE_CERT,		/* certificate, authorities: public */
+	SOURCE_SECRET		/* private key, PSK file: travels apart */
+};
+
+/* Gathers from the system. environ_base: the environment the service was
+ * started with (NULL-terminated, copied). */
+struct source	*source_gather(char *const *environ_base);
+/* Replays from descriptors made by source_save; secrets_fd may be -1. The
+ * descriptors stay the caller's. NULL and errno; EBADMSG: not a bundle. */
+struct source	*source_replay(int bundle_fd, int secrets_fd);
+void		 source_free(struct source *);	/* secrets are cleansed */
+/* Sealed, read-only memory files (unlinked shared memory elsewhere). */
+int		 source_save(const struct source *, int *bundle_fd,
+		    int *secrets_fd);
+
+/*
+ * The bytes of a file. Recorded once, whichever way it ends: -1 and errno as
+ * it was when gathered. *data stays valid as long as the source and has a
+ * NUL behind its end. TEXT of 16 MB at the most (EFBIG). Directories are
+ * EISDIR. open(2) is without O_NONBLOCK surprises: only regular files and
+ * character devices or pipes given by /dev/fd.
+ */
+int		 source_file(struct source *, enum source_kind,
+		    const char *name, const char **data, size_t *len);
+/* The inode's mode and owner as gathered with source_file; for "readable by
+ * others". */
+int		 source_mode(struct source *, const char *name, mode_t *,
+		    uid_t *);
+/* Where the text of a file came from, for carets in diagnostics; NULL. */
+const char	*source_text(const struct source *, const char *name,
+		    size_t *len);
+
+/* Matches of a pattern, sorted, NULL-terminated, owned by the source; an
+ * empty list when nothing matches. braces: expand {a,b} as well. */
+char *const	*source_glob(struct source *, const char *pattern,
+		    bool braces);
+
+/* Environment as the file sees it: base, then source_setenv. NULL: unset. */
+const char	*source_getenv(struct source *, const char *name);
+void		 source_setenv(struct source *, const char *name,
+		    const char *value);
+/* The environment a worker starts with, NULL-terminated. */
+char		**source_environ(struct source *);
+
+/* Recorded look-ups; -1: unknown (or not resolvable). */
+int		 source_user(struct source *, const char *name, uid_t *,
+		    gid_t *);
+int		 source_group(struct source *, const char *name, gid_t *);
+int		 source_service(struct source *, const char *name,
+		    const char *transport, unsigned *port);
+/* All addresses of a host name. Number of them, 0 unknown; may block, which
+ * is why workers never gather. */
+int		 source_host(struct source *, const char *name,
+		    struct net_addr **);
+bool		 source_executable(struct source *, const char *path);
+const char	*source_platform(struct source *);	/* of exec's %o */
+
+/* SHA-256 with OpenSSL, else four keyless 64-bit hashes (agreement, not
+ * security), of all that is public in the bundle. */
+void		 source_digest(const struct source *, uint8_t digest[32]);
+
+#endif

@@ -1,0 +1,90 @@
+/*
+ * What a program hands to the broker: its name, the language of its worker's
+ * section, and the worker itself. spawnd runs roles it does not know.
+ */
+#ifndef SPAWND_PROGRAM_H
+#define SPAWND_PROGRAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "board.h"
+#include "channel.h"
+#include "conf.h"
+#include "../misc/ev.h"
+
+struct own;		/* the worker's half of the channel, spawnd/own.c */
+struct worker;		/* the engine's */
+
+/*
+ * What the engine is asked. All are called from the loop of the process the
+ * worker lives in: its own, or (single process) the master's.
+ */
+struct worker_ops {
+	/* Once, before any configuration. own: for the calls below. */
+	struct worker	*(*open)(struct ev *, struct own *);
+	/* Make ready to serve with c (a reference is taken); the old one goes
+	 * on until commit. -1: cannot be used, reasons in diag. A second
+	 * prepare replaces the first. */
+	int		 (*prepare)(struct worker *, struct compiled *c,
+			    struct diag *);
+	void		 (*commit)(struct worker *);
+	void		 (*forget)(struct worker *);	/* drop what is prepared */
+	/* n accepted connections; their descriptors now are the engine's.
+	 * It must call own_done() once for each, at its end. */
+	void		 (*conn)(struct worker *, const struct spawnd_conn *,
+			    unsigned n);
+	void		 (*tickets)(struct worker *, const struct ticket_key *,
+			    unsigned n);
+	/* No new connections will come (again); titles and logs only. */
+	void		 (*drain)(struct worker *);
+	/* SIGUSR2 in single-process mode: status lines. */
+	void		 (*status)(struct worker *);
+	/* End all sessions at once, reason "killed". */
+	void		 (*kill)(struct worker *);
+	void		 (*close)(struct worker *);
+};
+
+struct program {
+	const char			*name;
+	bool				 broker_only;	/* spawnd itself */
+	const char			*features;	/* for -v: "/TLS/..." */
+	const struct conf_section	*section;	/* NULL: stand-alone */
+	/* Tries files and TLS material of a compiled configuration; run in a
+	 * short-lived child by the master, directly by -P. */
+	void				 (*check)(const struct compiled *,
+					    struct diag *);
+	/* Enters the configuration's rows on the board (master, and for a
+	 * private board the worker). */
+	void				 (*rows)(const struct compiled *,
+					    struct board *, uint32_t generation);
+	/* How many rows that takes. */
+	unsigned			 (*row_count)(const struct compiled *);
+	const struct worker_ops		*worker;
+};
+
+/* main() of every program: options, configuration, master or worker role.
+ * Returns the exit status. */
+int	 spawnd_main(const struct program *, int argc, char **argv);
+
+/* ---- what the engine may call (spawnd/own.c, or single-process glue) ---- */
+
+uint32_t own_number(const struct own *);	/* worker number, 1... */
+/* Board and the column that is this worker's to write. Never NULL: a private
+ * one where the master has none to share. */
+struct board	*own_board(struct own *);
+unsigned own_column(const struct own *);
+/* n sessions have ended. */
+void	 own_done(struct own *, unsigned n);
+/* Give a connection back untouched: closes c->fd without shutdown. */
+void	 own_return(struct own *, const struct spawnd_conn *c,
+	    unsigned reason);
+/* retire = N reached: no more connections, serve what there is (5.5). */
+void	 own_retire(struct own *);
+/* Descriptors may be held by the master too: shutdown before close, and take
+ * them out of the loop first (5.4). false: certainly nobody else has it. */
+bool	 own_shared(const struct own *, const struct spawnd_conn *c);
+/* The number of users right now, for titles. */
+uint32_t own_use(const struct own *);
+
+#endif

@@ -1,0 +1,98 @@
+/*
+ * The relay's compiled configuration: what the engine works by, whatever
+ * language said it. Immutable once compiled; lives in the arena of its
+ * struct compiled (spawnd/conf.h), which is reference counted.
+ */
+#ifndef TCPRELAY_CONFIG_H
+#define TCPRELAY_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../misc/diag.h"
+#include "../misc/net.h"
+#include "../misc/tls.h"
+#include "../spawnd/conf.h"
+
+struct board;
+
+enum config_haproxy { HAPROXY_NO, HAPROXY_V1, HAPROXY_V2 };
+
+/* A file the configuration names: its bytes come from the source. */
+struct config_file {
+	const char		*path;		/* NULL: none */
+	struct diag_place	 place;
+};
+
+struct config_keypair {
+	struct config_file	 cert, key;	/* key.path NULL: in cert */
+	const char		*passphrase;
+	struct diag_place	 place;		/* of the block */
+	const char		**names;
+	size_t			 nnames;
+};
+
+struct config_remote {
+	struct diag_place	 place;
+	struct net_addr		 addr;
+	int			 protocol;	/* IPPROTO_TCP, IPPROTO_SCTP, 0 */
+	uint16_t		 weight;
+	const char		*pool;
+	enum config_haproxy	 haproxy;
+	uint32_t		 tls;		/* TLS_V1_*, 0: plain */
+	bool			 tls_verify;
+	const char		*tls_name;
+	struct config_file	 tls_ca;
+	struct config_keypair	*tls_own;	/* NULL: none */
+	char			 identity[128];	/* row on the board */
+	char			 text[NET_TEXT];	/* [ADDR]:PORT */
+	uint32_t		 index;
+};
+
+struct config_tls {
+	struct config_keypair	*main;		/* NULL: none */
+	struct config_keypair	*sni;
+	size_t			 nsni;
+	struct config_file	 ca, psk;
+	enum tls_verify		 verify;
+	const char		*ciphers, *suites;
+	bool			 tickets;
+	unsigned		 lifetime;	/* s */
+	bool			 needed;	/* a listener has TLS */
+};
+
+struct config {
+	struct config_remote	*remotes;
+	size_t			 nremotes;
+	struct net_addr		 local;		/* len 0: system's choice */
+	uint32_t		 rebalance;	/* 0: unset */
+	uint32_t		 retire;	/* 0: never */
+	unsigned		 idle;		/* s, 0: off */
+	unsigned		 connect, handshake, dead;	/* s */
+	bool			 log_connections;
+	bool			 key_process;
+	struct config_tls	 tls;
+};
+
+/* The `id = tcprelay` language, tcprelay/conf.c. */
+extern const struct conf_section tcprelay_section;
+
+/*
+ * TLS contexts of a compiled configuration, made from its source's bytes.
+ * servers: NULL when not needed. clients: one per remote, NULL entries for
+ * plain ones; array in the arena. Reasons go to diag, with the place of the
+ * directive. Used by check (master's child, -P) and by prepare (worker).
+ * tcprelay/config_tls.c
+ */
+int	 config_tls_build(const struct compiled *, struct diag *,
+	    struct tls_server **, struct tls_client ***clients);
+void	 config_tls_free(const struct config *, struct tls_server *,
+	    struct tls_client **);
+
+/* program.check, program.rows, program.row_count */
+void	 config_check(const struct compiled *, struct diag *);
+void	 config_rows(const struct compiled *, struct board *, uint32_t);
+unsigned config_row_count(const struct compiled *);
+
+#endif
