@@ -74,6 +74,7 @@ struct channel_return { uint8_t id[8]; uint32_t reason; };
 struct channel_batch { uint32_t n, zero; };		/* then n records */
 struct channel_lend { uint32_t generation, listener; };
 struct channel_listener { uint32_t listener; };		/* REVOKE, REVOKED */
+/* CONFIG: behind it the tail of own_request_pack(), own.h */
 struct channel_config { uint32_t generation, flags; uint8_t digest[32]; };
 struct channel_generation { uint32_t generation; };  /* COMMIT POLICY KEYS */
 struct ticket_key { uint8_t name[16], key[32], auth[32]; };
