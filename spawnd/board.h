@@ -10,6 +10,7 @@
 #ifndef SPAWND_BOARD_H
 #define SPAWND_BOARD_H
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -85,6 +86,9 @@ struct board {
 	struct board_head *head;	/* the mapping */
 	size_t		 size;
 	int		 fd;		/* -1: private memory */
+	/* The layout, not read again from memory that others can write. */
+	uint32_t	 columns, rows;
+	size_t		 seat_offset, row_offset, column_offset, column_size;
 };
 
 /* A new one for that many columns and rows; memory is only taken as it is
