@@ -281,6 +281,49 @@ channel_recv(struct channel *ch, void *buf, struct channel_message *m)
 }
 
 void
+channel_env_print(char text[static CHANNEL_ENV_MAX],
+    const uint8_t nonce[static 8])
+{
+	int at = snprintf(text, CHANNEL_ENV_MAX, "%d:", SPAWND_VERSION);
+
+	for (int i = 0; i < 8; i++)
+		at += snprintf(text + at, (size_t)(CHANNEL_ENV_MAX - at),
+		    "%02x", nonce[i]);
+}
+
+static int
+channel_hex(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool
+channel_env_parse(const char *text, unsigned *version,
+    uint8_t nonce[static 8])
+{
+	*version = 0;
+	if (*text == ':')
+		return false;
+	for (; *text >= '0' && *text <= '9'; text++) {
+		if (*version > 65535)
+			return false;
+		*version = *version * 10 + (unsigned)(*text - '0');
+	}
+	if (*text++ != ':')
+		return false;
+	for (int i = 0; i < 8; i++, text += 2) {
+		int high = channel_hex(text[0]), low;
+
+		if (high == -1 || (low = channel_hex(text[1])) == -1)
+			return false;
+		nonce[i] = (uint8_t)(high << 4 | low);
+	}
+	return *text == '\0';
+}
+
+void
 channel_pack(struct channel_record *r, const struct spawnd_conn *c)
 {
 	static_assert(sizeof(r->peer) >= sizeof(c->peer), "peer");

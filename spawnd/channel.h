@@ -139,6 +139,16 @@ enum channel_result channel_recv(struct channel *, void *buf,
 const char *channel_check(const void *data, size_t len, unsigned nfds,
 	    bool from_master, uint32_t features);
 
+/* The value of SPAWND_WORKER: "1:" and the nonce, each byte as two hexadecimal
+ * digits, the first byte first. */
+#define CHANNEL_ENV	"SPAWND_WORKER"
+#define CHANNEL_ENV_MAX	32
+void	 channel_env_print(char text[static CHANNEL_ENV_MAX],
+	    const uint8_t nonce[static 8]);
+/* false: not of that form. *version may be another one than ours. */
+bool	 channel_env_parse(const char *text, unsigned *version,
+	    uint8_t nonce[static 8]);
+
 void	 channel_pack(struct channel_record *, const struct spawnd_conn *);
 void	 channel_unpack(struct spawnd_conn *, const struct channel_record *);
 
