@@ -123,6 +123,9 @@ struct conf_request {
 	bool			 check;		/* -P: failures of files only
 						   needed at run time warn */
 	bool			 trace;		/* -d 1: list tokens on stderr */
+	bool			 worker_only;	/* a worker that reads FILE
+						   itself: the broker's section
+						   may be anything, or missing */
 };
 
 /*
