@@ -7,6 +7,7 @@
 #define MISC_EV_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define EV_READ		1u
@@ -28,8 +29,11 @@ struct ev;
 /*
  * What to call for a descriptor; at most one per round, in the order
  * readable (if reading is wanted), writable (if wanted and no hang-up),
- * error, hang-up. A NULL error or hangup takes the descriptor out of the
- * loop when it happens and logs that; never a busy loop.
+ * error, hang-up. A hang-up counts as readable while reading is wanted: the
+ * reader finds the end of file. Where error and hang-up come together and
+ * only one of them has a callback, that one is called. One that happens
+ * without any takes the descriptor out of the loop (ev_has turns false) and
+ * is logged; never a busy loop.
  */
 struct ev_ops {
 	void	(*readable)(void *ctx, int fd);
@@ -43,8 +47,7 @@ struct ev_timer {
 	void		(*cb)(void *ctx);
 	void		*ctx;
 	uint64_t	 due;		/* when it is to fire, ns */
-	uint64_t	 key;		/* where it stands in the heap */
-	uint64_t	 seq;		/* insertion order, breaks ties */
+	uint64_t	 seq;		/* order of setting, breaks ties */
 	uint32_t	 slot;		/* heap index + 1, 0: not set */
 };
 
@@ -53,7 +56,7 @@ struct ev_task {
 	void		(*cb)(void *ctx);
 	void		*ctx;
 	struct ev_task	*next;
-	bool		 queued;
+	struct ev_task	**link;		/* what points at us; NULL: not queued */
 };
 
 /*
@@ -73,13 +76,16 @@ int		 ev_limit(const struct ev *);
 
 /*
  * Watch fd. ctx and ops must stay until ev_del or ev_close. -1 and errno
- * if the number is beyond ev_limit() or memory is out. A regular file
- * counts as always ready.
+ * if the number is beyond what the mechanism can watch (EMFILE), it is
+ * already watched (EEXIST) or memory is out. A regular file counts as always
+ * ready. The kernel hears of fd before the next wait only; what it then
+ * objects to reaches the error callback.
  */
 int		 ev_add(struct ev *, int fd, const struct ev_ops *, void *ctx,
 		    unsigned interest);
 /* A listening socket shared with other processes: one connection wakes one
- * waiter where the mechanism can do that (EPOLLEXCLUSIVE). */
+ * waiter where the mechanism can do that (EPOLLEXCLUSIVE). Without interest
+ * nothing of it is reported. ev_close of it is ev_close_shared. */
 int		 ev_add_shared(struct ev *, int fd, const struct ev_ops *,
 		    void *ctx, unsigned interest);
 /* Change callbacks and context, interest stays. */
@@ -117,12 +123,24 @@ ev_timer_pending(const struct ev_timer *t)
 	return t->slot != 0;
 }
 
-/* Call cb(ctx) at the end of the round; once, however often deferred. */
+/*
+ * Call cb(ctx) at the end of the round; once, however often deferred. The
+ * task is off the queue when it is called: it may free or defer itself.
+ * What is deferred by a deferred call waits for the end of the next round,
+ * which follows without delay.
+ */
 void		 ev_defer(struct ev *, struct ev_task *, void (*cb)(void *),
 		    void *ctx);
+static inline bool
+ev_deferred(const struct ev_task *t)
+{
+	return t->link != NULL;
+}
 void		 ev_defer_cancel(struct ev *, struct ev_task *);
 
-/* Deliver signo through the loop; cb NULL: ignore it (SIG_IGN). */
+/* Deliver signo through the loop, from a pipe: several of one kind may
+ * arrive as one. cb NULL: ignore it (SIG_IGN). One loop per process can do
+ * this: EBUSY. */
 int		 ev_signal(struct ev *, int signo, void (*cb)(void *, int),
 		    void *ctx);
 /* In a child after fork: default dispositions, the loop is not touched. */
