@@ -1,7 +1,7 @@
 /*
  * Bytes that a destination did not take at once. A buffer is empty and owns
  * nothing most of its life; memory is borrowed from the process' pool while
- * it holds data.
+ * it holds data. A zeroed struct buf is an empty buffer.
  */
 #ifndef MISC_BUF_H
 #define MISC_BUF_H
@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#define BUF_MAX		524288	/* most bytes that one buffer can hold */
 
 struct buf_pool;
 
@@ -21,8 +23,12 @@ struct buf {
 
 struct buf_pool	*buf_pool_new(void);
 void		 buf_pool_free(struct buf_pool *);
-/* Give memory that was not needed lately back to the system. */
-void		 buf_pool_trim(struct buf_pool *);
+/* Give memory that was not needed since the last call back to the system.
+ * true: some is left, so that calling again later makes sense. */
+bool		 buf_pool_trim(struct buf_pool *);
+/* Bytes now lent to buffers, and bytes kept for the next one. */
+size_t		 buf_pool_lent(const struct buf_pool *);
+size_t		 buf_pool_kept(const struct buf_pool *);
 
 static inline bool
 buf_empty(const struct buf *b)
@@ -36,10 +42,11 @@ buf_head(const struct buf *b)
 	return b->data + b->off;
 }
 
-/* Append n bytes. -1 and ENOMEM: nothing was appended. */
+/* Append n bytes. -1 and ENOMEM: nothing was appended, memory is out or it
+ * would be more than BUF_MAX. */
 int	 buf_append(struct buf_pool *, struct buf *, const void *, size_t n);
 /* Room for n more bytes behind the data, or NULL; buf_added says how many
- * were used. */
+ * were used. If none were, buf_drop(.., 0) returns what is not needed. */
 uint8_t	*buf_room(struct buf_pool *, struct buf *, size_t n);
 void	 buf_added(struct buf *, size_t n);
 /* Drop n bytes in front; the memory goes back when it was all. */
