@@ -40,16 +40,18 @@ struct net_keepalive {
 };
 
 /* Strict literals only: dotted quad (no octal, no short forms) or IPv6, with
- * optional inet: or inet6: prefix. Port 0. false: not an address. */
+ * optional inet: or inet6: prefix; IPv6 may have a %scope. Port 0. false: not
+ * an address. */
 bool	 net_parse_ip(const char *text, struct net_addr *);
-/* path or unix:path; false when it is longer than sun_path. */
+/* path or unix:path; false when it is empty or longer than sun_path. */
 bool	 net_parse_unix(const char *text, struct net_addr *);
 void	 net_set_port(struct net_addr *, unsigned port);	/* host order */
 unsigned net_port(const struct net_addr *);
 bool	 net_same(const struct net_addr *, const struct net_addr *);
 bool	 net_is_any(const struct net_addr *);		/* wildcard address */
-/* "[ADDR]:PORT", the path for UNIX, "-" for none or unnamed. Returns buf.
- * IPv4-mapped addresses are shown as IPv4. */
+/* "[ADDR]:PORT", the path for UNIX ("@name" for an abstract one), "-" for
+ * none or unnamed. Returns buf. IPv4-mapped addresses are shown as IPv4. The
+ * ip forms are the address alone, without brackets. */
 const char *net_text(const struct net_addr *, char buf[static NET_TEXT]);
 const char *net_ip_text(const struct net_addr *, char buf[static NET_TEXT]);
 const char *net_name_text(const struct net_name *, char buf[static NET_TEXT]);
@@ -59,12 +61,13 @@ const char *net_name_ip_text(const struct net_name *,
 void	 net_name_set(struct net_name *, const struct sockaddr *, socklen_t);
 void	 net_name_addr(const struct net_name *, struct net_addr *);
 
-/* Non-blocking, close-on-exec. -1, errno. */
+/* Non-blocking, close-on-exec. -1, errno. peer may be NULL. */
 int	 net_socket(int family, int type, int protocol);
 int	 net_accept(int fd, struct net_addr *peer);
 int	 net_close(int fd);			/* keeps errno */
 int	 net_nonblock(int fd);
 int	 net_cloexec(int fd, bool on);
+/* SO_KEEPALIVE, and what is not 0 of the rest. */
 int	 net_keepalive(int fd, const struct net_keepalive *);
 int	 net_dscp(int fd, int family, int dscp);
 int	 net_nodelay(int fd);
@@ -73,9 +76,10 @@ int	 net_vrf(int fd, const char *name);
 /* linger 0: close sends a reset. */
 int	 net_linger0(int fd);
 /* Sends the reset now even if another process holds a copy (connect to
- * AF_UNSPEC); falls back to linger 0. */
+ * AF_UNSPEC); falls back to linger 0, which resets at the last close, and
+ * shuts down what has no reset (UNIX). */
 int	 net_abort(int fd);
-int	 net_error(int fd);			/* SO_ERROR */
+int	 net_error(int fd);			/* SO_ERROR, or errno */
 bool	 net_have_sctp(void);
 bool	 net_have_ipv6(void);
 int	 net_local(int fd, struct net_addr *);
