@@ -1,0 +1,83 @@
+"""Fixtures. Start a service with service(text, ...), a peer with
+backend(Class, ...): both are ended behind the test, and the service must end
+cleanly."""
+
+import pytest
+
+import lib
+
+
+@pytest.fixture(scope="session")
+def certs(tmp_path_factory):
+    return lib.Certs(tmp_path_factory.mktemp("certs"))
+
+
+@pytest.fixture
+def port():
+    return lib.free_port()
+
+
+@pytest.fixture
+def service(tmp_path):
+    """service(text, listeners=1, start=True, **arguments of lib.Service).
+    Behind the test each must end with 0, unless it was given clean=False,
+    and no sanitizer may have reported anything in any case."""
+    started = []
+
+    def make(text, listeners=1, start=True, clean=True, **kw):
+        s = lib.Service(text, tmp_path / f"service{len(started)}", **kw)
+        started.append((s, clean))
+        return s.start(listeners) if start else s
+
+    yield make
+    problems = []
+    for s, clean in started:
+        if s.proc is None:
+            continue
+        try:
+            if clean:
+                s.assert_clean()
+            else:
+                s.kill()
+                assert not s.reports(), "\n".join(s.reports())
+        except BaseException as e:		# the others must end too
+            s.kill()
+            problems.append(e)
+    if problems:
+        raise problems[0]
+
+
+@pytest.fixture
+def backend():
+    """backend(lib.Echo, ...)"""
+    running = []
+
+    def make(kind=lib.Echo, *args, **kw):
+        b = kind(*args, **kw)
+        running.append(b)
+        return b
+
+    yield make
+    for b in running:
+        b.close()
+
+
+@pytest.fixture
+def config(tmp_path):
+    """config(text, *options): -P on it; (status, lines of standard error)."""
+    def check(text, *args, **kw):
+        return lib.check_config(text, tmp_path, *args, **kw)
+
+    return check
+
+
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test shows the logs of its services."""
+    outcome = yield
+    report = outcome.get_result()
+    if not report.failed or "tmp_path" not in item.fixturenames:
+        return
+    for name, value in item.funcargs.items():
+        if isinstance(value, lib.Service):
+            report.sections.append((f"log of {name}", value.log()))
