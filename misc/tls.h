@@ -77,6 +77,11 @@ bool	 tls_available(void);
 struct tls_server	*tls_server_new(const struct tls_server_conf *,
 			    char error[static TLS_ERROR], int *error_index,
 			    char warning[static TLS_ERROR]);
+/* One keypair alone, so that all that is wrong can be told in one run: 0, or
+ * -1 and error. */
+int			 tls_keypair_check(const struct tls_keypair *,
+			    char error[static TLS_ERROR],
+			    char warning[static TLS_ERROR]);
 struct tls_server	*tls_server_ref(struct tls_server *);
 void			 tls_server_unref(struct tls_server *);
 /* 1 to 3 keys; the first one encrypts, all decrypt. Until then: none. */
