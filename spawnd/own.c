@@ -124,6 +124,12 @@ own_return(struct own *o, const struct spawnd_conn *c, unsigned reason)
 	own_stir(o);
 }
 
+bool
+own_shared(const struct own *o, const struct spawnd_conn *c)
+{
+	return o->ops->shares && (c->id & OWN_SELF) == 0;
+}
+
 void
 own_retire(struct own *o)
 {

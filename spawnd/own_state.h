@@ -13,6 +13,8 @@
 #define OWN_SELF	(UINT64_C(1) << 63)
 
 struct own_ops {
+	/* Another process may hold what was handed over. */
+	bool	 shares;
 	/* Tell whoever gave it that c comes back; its descriptor is being
 	 * closed by the caller. */
 	void	(*returned)(struct own *, const struct spawnd_conn *,

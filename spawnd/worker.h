@@ -5,6 +5,7 @@
 #ifndef SPAWND_WORKER_H
 #define SPAWND_WORKER_H
 
+#include <stdalign.h>
 #include <stdbool.h>
 
 #include "channel.h"
