@@ -111,6 +111,7 @@ struct compiled {
 	void			(*worker_free)(void *);
 	struct source		*source;	/* owned */
 	uint8_t			 digest[32];
+	bool			 check;		/* as in the request */
 };
 
 struct conf_request {

@@ -57,6 +57,7 @@ struct config_tls {
 	struct config_file	 ca, psk;
 	enum tls_verify		 verify;
 	const char		*ciphers, *suites;
+	struct diag_place	 ciphers_place, suites_place;
 	bool			 tickets;
 	unsigned		 lifetime;	/* s */
 	bool			 needed;	/* a listener has TLS */

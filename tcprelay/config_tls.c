@@ -1,0 +1,354 @@
+/*
+ * From a compiled configuration to TLS contexts: fetches the bytes of the
+ * files from the source (never from the system) and puts what is wrong with
+ * them at the place of the directive that names them.
+ */
+#include <sys/stat.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+#include "config_tls.h"
+
+struct tried {
+	const struct compiled	*compiled;
+	const struct config	*config;
+	struct diag		*diag;
+	bool			 failed;
+};
+
+/* With -P the files may be on another machine: 2.3. */
+static void
+tell(struct tried *t, const struct diag_place *place, const char *text)
+{
+	t->failed = true;
+	if (t->compiled->check)
+		diag_warn(t->diag, place, "%s", text);
+	else
+		diag_error(t->diag, place, "%s", text);
+}
+
+static void
+tell_unreadable(struct tried *t, const struct config_file *f,
+    const char *what)
+{
+	char text[TLS_ERROR];
+	int saved = errno;
+
+	snprintf(text, sizeof(text), "%s '%s': %s", what, f->path,
+	    strerror(saved));
+	tell(t, &f->place, text);
+}
+
+/* ---- files ---- */
+
+static int
+file_read(struct source *source, enum source_kind kind,
+    const struct config_file *f, struct tls_file *out)
+{
+	memset(out, 0, sizeof(*out));
+	if (f->path == NULL)
+		return 0;
+	out->name = f->path;
+	return source_file(source, kind, f->path, &out->data, &out->len);
+}
+
+/* A certificate without a key file holds the key. */
+static enum source_kind
+cert_kind(const struct config_keypair *k)
+{
+	return k->key.path == NULL ? SOURCE_SECRET : SOURCE_CERT;
+}
+
+static void
+keypair_gather(const struct config_keypair *k, struct source *source)
+{
+	struct tls_file file;
+
+	file_read(source, cert_kind(k), &k->cert, &file);
+	file_read(source, SOURCE_SECRET, &k->key, &file);
+}
+
+static void
+keypair_read(struct tried *t, const struct config_keypair *k,
+    struct tls_keypair *out)
+{
+	struct source *source = t->compiled->source;
+
+	if (file_read(source, cert_kind(k), &k->cert, &out->cert) == -1)
+		tell_unreadable(t, &k->cert, "tls: cannot load certificate");
+	if (file_read(source, SOURCE_SECRET, &k->key, &out->key) == -1)
+		tell_unreadable(t, &k->key, "tls: cannot load key");
+	out->passphrase = k->passphrase;
+	out->names = k->names;
+	out->nnames = k->nnames;
+}
+
+void
+config_tls_gather(const struct config *c, struct source *source)
+{
+	struct tls_file file;
+
+	if (c->tls.needed) {
+		if (c->tls.main != NULL)
+			keypair_gather(c->tls.main, source);
+		for (size_t i = 0; i < c->tls.nsni; i++)
+			keypair_gather(&c->tls.sni[i], source);
+		file_read(source, SOURCE_CERT, &c->tls.ca, &file);
+		file_read(source, SOURCE_SECRET, &c->tls.psk, &file);
+	}
+	for (size_t i = 0; i < c->nremotes; i++) {
+		const struct config_remote *r = &c->remotes[i];
+
+		if (r->tls == 0)
+			continue;
+		file_read(source, SOURCE_CERT, &r->tls_ca, &file);
+		if (r->tls_own != NULL)
+			keypair_gather(r->tls_own, source);
+	}
+}
+
+/* ---- where what went wrong is said ---- */
+
+static const struct diag_place *
+keypair_place(const struct config_keypair *k, const char *error)
+{
+	if (strncmp(error, "tls sni: ", 9) == 0)
+		return &k->place;
+	if (k->key.path != NULL &&
+	    (strncmp(error, "tls: cannot load key ", 21) == 0 ||
+	    strncmp(error, "tls: key ", 9) == 0))
+		return &k->key.place;
+	return &k->cert.place;
+}
+
+static void
+keypair_check(struct tried *t, const struct config_keypair *k,
+    const struct tls_keypair *pair)
+{
+	char error[TLS_ERROR], warning[TLS_ERROR];
+
+	if (tls_keypair_check(pair, error, warning) == -1)
+		tell(t, keypair_place(k, error), error);
+	if (warning[0] != '\0')
+		diag_warn(t->diag, &k->cert.place, "%s", warning);
+}
+
+/* What is no keypair's fault is told by its words. */
+static const struct diag_place *
+server_place(const struct config_tls *c, const char *error)
+{
+	const struct diag_place *place = NULL;
+
+	if (strncmp(error, "tls psk-file", 12) == 0)
+		place = &c->psk.place;
+	else if (strncmp(error, "tls: cannot load authorities", 28) == 0)
+		place = &c->ca.place;
+	else if (strncmp(error, "tls ciphers", 11) == 0)
+		place = &c->ciphers_place;
+	else if (strncmp(error, "tls cipher-suites", 17) == 0)
+		place = &c->suites_place;
+	if (place != NULL && place->file != NULL)
+		return place;
+	if (c->main != NULL)
+		return &c->main->cert.place;
+	return c->nsni > 0 ? &c->sni[0].place : &c->psk.place;
+}
+
+static void
+server_tell(struct tried *t, const char *error, int index)
+{
+	const struct config_tls *c = &t->config->tls;
+
+	if (index == 0 && c->main != NULL)
+		tell(t, keypair_place(c->main, error), error);
+	else if (index > 0)
+		tell(t, keypair_place(&c->sni[index - 1], error), error);
+	else
+		tell(t, server_place(c, error), error);
+}
+
+/* ---- server ---- */
+
+static void
+psk_read(struct tried *t, struct tls_file *out)
+{
+	const struct config_file *f = &t->config->tls.psk;
+	char text[TLS_ERROR];
+	mode_t mode;
+	uid_t uid;
+
+	if (file_read(t->compiled->source, SOURCE_SECRET, f, out) == -1) {
+		tell_unreadable(t, f, "tls psk-file: cannot read");
+		return;
+	}
+	if (f->path == NULL || source_mode(t->compiled->source, f->path,
+	    &mode, &uid) == -1 || (mode & S_IRWXO) == 0)
+		return;
+	snprintf(text, sizeof(text), "tls psk-file: '%s' is readable by others",
+	    f->path);
+	tell(t, &f->place, text);
+}
+
+static void
+server_read(struct tried *t, struct tls_server_conf *conf)
+{
+	const struct config_tls *c = &t->config->tls;
+
+	if (conf->main != NULL)
+		keypair_read(t, c->main, conf->main);
+	for (size_t i = 0; i < c->nsni; i++)
+		keypair_read(t, &c->sni[i], &conf->sni[i]);
+	if (c->verify != TLS_VERIFY_NO && file_read(t->compiled->source,
+	    SOURCE_CERT, &c->ca, &conf->ca) == -1)
+		tell_unreadable(t, &c->ca, "tls: cannot load authorities");
+	psk_read(t, &conf->psk);
+	conf->verify = c->verify;
+	conf->ciphers = c->ciphers;
+	conf->suites = c->suites;
+	conf->tickets = c->tickets;
+	conf->lifetime = c->lifetime;
+}
+
+/* All keypairs, so that one run tells of all that are wrong. */
+static void
+server_check(struct tried *t, const struct tls_server_conf *conf)
+{
+	const struct config_tls *c = &t->config->tls;
+
+	if (conf->main != NULL && conf->main->cert.data != NULL)
+		keypair_check(t, c->main, conf->main);
+	for (size_t i = 0; i < c->nsni; i++)
+		if (conf->sni[i].cert.data != NULL)
+			keypair_check(t, &c->sni[i], &conf->sni[i]);
+}
+
+static struct tls_server *
+server_new(struct tried *t, bool thorough)
+{
+	const struct config_tls *c = &t->config->tls;
+	struct tls_keypair *pairs = calloc(c->nsni + 1, sizeof(*pairs));
+	struct tls_server_conf conf = { .sni = pairs, .nsni = c->nsni };
+	char error[TLS_ERROR], warning[TLS_ERROR];
+	struct tls_server *server = NULL;
+	int index;
+
+	if (pairs == NULL) {
+		tell(t, server_place(c, ""), "tls: out of memory");
+		return NULL;
+	}
+	conf.main = c->main != NULL ? &pairs[c->nsni] : NULL;
+	server_read(t, &conf);
+	if (thorough)
+		server_check(t, &conf);
+	if (!t->failed) {
+		server = tls_server_new(&conf, error, &index, warning);
+		if (server == NULL)
+			server_tell(t, error, index);
+	}
+	free(pairs);
+	return server;
+}
+
+/* ---- clients ---- */
+
+static const struct diag_place *
+client_place(const struct config_remote *r, const char *error)
+{
+	if (strncmp(error, "tls: cannot load authorities", 28) == 0)
+		return r->tls_ca.path != NULL ? &r->tls_ca.place : &r->place;
+	return r->tls_own != NULL ? keypair_place(r->tls_own, error) :
+	    &r->place;
+}
+
+static struct tls_client *
+client_new(struct tried *t, const struct config_remote *r, bool thorough)
+{
+	struct tls_client_conf conf = { .versions = r->tls,
+	    .verify = r->tls_verify, .name = r->tls_name };
+	struct tls_keypair own = { .cert = { .name = NULL } };
+	struct tls_client *client;
+	char ip[NET_TEXT], error[TLS_ERROR];
+	bool failed = t->failed;
+
+	t->failed = false;
+	if (r->addr.sa.sa_family != AF_UNIX)
+		conf.ip = net_ip_text(&r->addr, ip);
+	if (r->tls_own != NULL) {
+		keypair_read(t, r->tls_own, &own);
+		if (!t->failed && thorough)
+			keypair_check(t, r->tls_own, &own);
+		conf.own = &own;
+	}
+	if (file_read(t->compiled->source, SOURCE_CERT, &r->tls_ca,
+	    &conf.ca) == -1)
+		tell_unreadable(t, &r->tls_ca, "tls: cannot load authorities");
+	client = t->failed ? NULL : tls_client_new(&conf, error);
+	if (client == NULL && !t->failed)
+		tell(t, client_place(r, error), error);
+	t->failed |= failed;
+	return client;
+}
+
+/* ---- all of it ---- */
+
+static struct tls_client **
+clients_new(struct tried *t, bool thorough)
+{
+	const struct config *c = t->config;
+	struct tls_client **clients = arena_array(t->compiled->arena,
+	    c->nremotes > 0 ? c->nremotes : 1, sizeof(*clients));
+
+	for (size_t i = 0; i < c->nremotes; i++)
+		if (c->remotes[i].tls != 0)
+			clients[i] = client_new(t, &c->remotes[i], thorough);
+	return clients;
+}
+
+static int
+build(const struct compiled *compiled, struct diag *diag, bool thorough,
+    struct tls_server **server, struct tls_client ***clients)
+{
+	struct tried t = { .compiled = compiled, .config = compiled->worker,
+	    .diag = diag };
+
+	*server = NULL;
+	if (t.config->tls.needed)
+		*server = server_new(&t, thorough);
+	*clients = clients_new(&t, thorough);
+	if (!t.failed)
+		return 0;
+	config_tls_free(t.config, *server, *clients);
+	*server = NULL;
+	*clients = NULL;
+	return -1;
+}
+
+int
+config_tls_build(const struct compiled *compiled, struct diag *diag,
+    struct tls_server **server, struct tls_client ***clients)
+{
+	return build(compiled, diag, false, server, clients);
+}
+
+void
+config_tls_free(const struct config *c, struct tls_server *server,
+    struct tls_client **clients)
+{
+	tls_server_unref(server);
+	for (size_t i = 0; clients != NULL && i < c->nremotes; i++)
+		tls_client_unref(clients[i]);
+}
+
+void
+config_check(const struct compiled *compiled, struct diag *diag)
+{
+	const struct config *c = compiled->worker;
+	struct tls_client **clients;
+	struct tls_server *server;
+
+	if (c != NULL && build(compiled, diag, true, &server, &clients) == 0)
+		config_tls_free(c, server, clients);
+}
