@@ -358,18 +358,19 @@ static int
 raise_limit(void)
 {
 	struct rlimit l;
+	int most;
 
-	if (getrlimit(RLIMIT_NOFILE, &l) == -1 || l.rlim_max < 200)
+	if (getrlimit(RLIMIT_NOFILE, &l) == -1)
 		return 1;
+	most = l.rlim_max > 1048576 ? 1048576 : (int)l.rlim_max;
 	l.rlim_cur = 50;
-	l.rlim_max = 200;
 	if (setrlimit(RLIMIT_NOFILE, &l) == -1)
 		return 2;
-	if (daemon_raise_limit() != 200)
+	if (daemon_raise_limit() != most)
 		return 3;
-	if (getrlimit(RLIMIT_NOFILE, &l) == -1 || l.rlim_cur != 200)
+	if (getrlimit(RLIMIT_NOFILE, &l) == -1 || l.rlim_cur != (rlim_t)most)
 		return 4;
-	return daemon_raise_limit() != 200 ? 5 : 0;
+	return daemon_raise_limit() != most ? 5 : 0;
 }
 
 static void
