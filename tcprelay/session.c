@@ -1,0 +1,594 @@
+/*
+ * The life of a session: from an accepted descriptor to the one exit. What
+ * it does in between is in greet.c, connect.c and relay.c; here are the
+ * states, the timer and the interest that belong to each of them.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "session.h"
+
+#define SLAB		64		/* sessions allocated at a time */
+#define PEEK_TIME	(3 * EV_SECOND)
+#define DRAIN_READS	16		/* before an orderly close */
+
+static_assert(ENDS <= BOARD_ENDS, "reasons on the board");
+
+/* Which deadline a state has: a time of the setup, or a fixed one. */
+static const struct state {
+	const char	*name;
+	size_t		 timeout;	/* offset in struct setup, 0: fixed */
+	uint64_t	 fixed;		/* ns, 0: none */
+	void		(*step)(struct session *, enum side,
+			    enum session_event);
+	void		(*late)(struct session *);
+} states[] = {
+	[SESSION_NEW] = { "new", 0, 0, NULL, NULL },
+	[SESSION_PROXYHDR] = { "proxy header",
+	    offsetof(struct setup, handshake), 0, greet_proxy, greet_late },
+	[SESSION_PEEK] = { "peek", 0, PEEK_TIME, greet_peek, greet_late },
+	[SESSION_HANDSHAKE] = { "handshake",
+	    offsetof(struct setup, handshake), 0, greet_handshake,
+	    greet_late },
+	[SESSION_CONNECT] = { "connect",
+	    offsetof(struct setup, connect), 0, connect_event, connect_late },
+	[SESSION_REMOTE_PROXY] = { "sending a proxy header", 0, 0,
+	    connect_event, connect_late },
+	[SESSION_REMOTE_HANDSHAKE] = { "handshake with the destination", 0, 0,
+	    connect_event, connect_late },
+	[SESSION_RELAY] = { "relay", 0, 0, relay_event, NULL },
+	[SESSION_CLOSING] = { "closing", 0, SESSION_CLOSING_TIME,
+	    relay_event, relay_late },
+	[SESSION_CLOSED] = { "closed", 0, 0, NULL, NULL },
+};
+
+/* How each side is left, by the reason. */
+enum leave {
+	LEAVE_QUIET,	/* all was said, or nobody listens */
+	LEAVE_ORDERLY,	/* close alert, end of stream */
+	LEAVE_RAW,	/* end of stream, no close alert */
+	LEAVE_RESET	/* so that it is not taken for an orderly end */
+};
+
+static const struct end {
+	const char	*name;
+	enum leave	 leave[SIDES];
+} ends[ENDS] = {
+	[END_DONE] = { "done", { LEAVE_QUIET, LEAVE_QUIET } },
+	[END_CLIENT] = { "client-error", { LEAVE_QUIET, LEAVE_RESET } },
+	[END_REMOTE] = { "destination-error", { LEAVE_RESET, LEAVE_QUIET } },
+	[END_IDLE] = { "idle", { LEAVE_ORDERLY, LEAVE_ORDERLY } },
+	[END_NO_DESTINATION] = { "no-destination",
+	    { LEAVE_ORDERLY, LEAVE_QUIET } },
+	[END_HANDSHAKE] = { "handshake", { LEAVE_RAW, LEAVE_QUIET } },
+	[END_HANDSHAKE_TIMEOUT] = { "handshake-timeout",
+	    { LEAVE_RAW, LEAVE_QUIET } },
+	[END_PROXY_HEADER] = { "proxy-header", { LEAVE_RAW, LEAVE_QUIET } },
+	[END_MAVIS] = { "mavis", { LEAVE_ORDERLY, LEAVE_QUIET } },
+	[END_SESSION_TIMEOUT] = { "session-timeout",
+	    { LEAVE_ORDERLY, LEAVE_ORDERLY } },
+	[END_LOCAL] = { "local-error", { LEAVE_ORDERLY, LEAVE_RESET } },
+	[END_KILLED] = { "killed", { LEAVE_RESET, LEAVE_RESET } },
+};
+
+const char *
+session_end_name(enum session_end end)
+{
+	return ends[end].name;
+}
+
+const char *
+session_state_name(const struct session *s)
+{
+	return states[s->state].name;
+}
+
+/* ---- memory */
+
+/* Sessions never go back to the system: a free list, filled in slabs. */
+struct slab {
+	struct slab	*next;
+	struct session	 sessions[SLAB];
+};
+
+static int
+slab_new(struct worker *w)
+{
+	struct slab *slab = calloc(1, sizeof(*slab));
+
+	if (slab == NULL)
+		return -1;
+	slab->next = w->slabs;
+	w->slabs = slab;
+	for (unsigned i = SLAB; i-- > 0;) {
+		slab->sessions[i].next = w->idle;
+		w->idle = &slab->sessions[i];
+	}
+	return 0;
+}
+
+static struct session *
+session_alloc(struct worker *w)
+{
+	struct session *s;
+
+	if (w->idle == NULL && slab_new(w) == -1)
+		return NULL;
+	s = w->idle;
+	w->idle = s->next;
+	memset(s, 0, sizeof(*s));
+	return s;
+}
+
+static void
+session_free(struct worker *w, struct session *s)
+{
+	if (s->facts != NULL) {
+		s->facts->next = w->idle_facts;
+		w->idle_facts = s->facts;
+	}
+	setup_unref(s->setup);
+	s->setup = NULL;
+	s->next = w->idle;
+	w->idle = s;
+}
+
+static struct facts *
+facts_alloc(struct worker *w)
+{
+	struct facts *f = w->idle_facts;
+
+	if (f == NULL)
+		return calloc(1, sizeof(*f));
+	w->idle_facts = f->next;
+	memset(f, 0, sizeof(*f));
+	return f;
+}
+
+void
+session_free_all(struct worker *w)
+{
+	struct session *s;
+	struct slab *slab;
+	struct facts *f;
+
+	while ((s = w->again) != NULL) {
+		w->again = s->again;
+		session_free(w, s);
+	}
+	ev_defer_cancel(w->ev, &w->task);
+	while ((slab = w->slabs) != NULL) {
+		w->slabs = slab->next;
+		free(slab);
+	}
+	while ((f = w->idle_facts) != NULL) {
+		w->idle_facts = f->next;
+		free(f);
+	}
+}
+
+/* ---- the end of the round */
+
+static void
+session_step(struct session *s)
+{
+	if (s->state == SESSION_CONNECT && s->stream[REMOTE].fd == -1)
+		connect_start(s, 0);
+	else if (s->state == SESSION_HANDSHAKE)
+		greet_handshake(s, CLIENT, EVENT_READ);
+	else if (s->state == SESSION_RELAY || s->state == SESSION_CLOSING) {
+		for (enum side side = CLIENT; side < SIDES; side++)
+			if (s->state != SESSION_CLOSED &&
+			    (s->stream[side].pending || s->hung[side]))
+				relay_event(s, side, EVENT_READ);
+	}
+	if (s->state != SESSION_CLOSED)
+		session_settle(s);
+}
+
+static void
+again_cb(void *ctx)
+{
+	struct worker *w = ctx;
+	struct session *list = w->again, *s;
+
+	w->again = w->again_last = NULL;
+	while ((s = list) != NULL) {
+		list = s->again;
+		s->again = NULL;
+		s->queued = false;
+		if (s->state == SESSION_CLOSED)
+			session_free(w, s);
+		else
+			session_step(s);
+	}
+}
+
+/* Step it at the end of the round, or free it if it is closed by then. */
+void
+session_again(struct session *s)
+{
+	struct worker *w = session_worker(s);
+
+	if (s->queued)
+		return;
+	s->queued = true;
+	if (w->again_last != NULL)
+		w->again_last->again = s;
+	else
+		w->again = s;
+	w->again_last = s;
+	ev_defer(w->ev, &w->task, again_cb, w);
+}
+
+/* ---- events */
+
+static void
+event(struct session *s, enum side side, enum session_event what)
+{
+	states[s->state].step(s, side, what);
+}
+
+#define EVENT(name, side, what)						\
+static void								\
+name(void *ctx, int fd)							\
+{									\
+	(void)fd;							\
+	event(ctx, side, what);						\
+}
+
+EVENT(client_readable, CLIENT, EVENT_READ)
+EVENT(client_writable, CLIENT, EVENT_WRITE)
+EVENT(client_error, CLIENT, EVENT_ERROR)
+EVENT(client_hangup, CLIENT, EVENT_HANGUP)
+EVENT(remote_readable, REMOTE, EVENT_READ)
+EVENT(remote_writable, REMOTE, EVENT_WRITE)
+EVENT(remote_error, REMOTE, EVENT_ERROR)
+EVENT(remote_hangup, REMOTE, EVENT_HANGUP)
+
+static const struct ev_ops side_ops[SIDES] = {
+	[CLIENT] = { client_readable, client_writable, client_error,
+	    client_hangup },
+	[REMOTE] = { remote_readable, remote_writable, remote_error,
+	    remote_hangup },
+};
+
+/* ---- deadlines */
+
+static void session_timer_cb(void *);
+
+/* The timer fires at or before what is due; later is found out then. */
+static void
+session_arm(struct session *s)
+{
+	struct worker *w = session_worker(s);
+	uint64_t idle = s->setup->idle, due = s->deadline, now;
+
+	if (idle != 0 && (due == 0 || s->moved + idle < due))
+		due = s->moved + idle;
+	if (due == 0) {
+		if (ev_timer_pending(&s->timer))
+			ev_timer_stop(w->ev, &s->timer);
+		return;
+	}
+	if (ev_timer_pending(&s->timer) && s->timer.due <= due)
+		return;
+	now = ev_now(w->ev);
+	ev_timer_set(w->ev, &s->timer, due > now ? due - now : 0,
+	    session_timer_cb, s);
+}
+
+static void
+session_timer_cb(void *ctx)
+{
+	struct session *s = ctx;
+	uint64_t now = ev_now(session_worker(s)->ev);
+
+	if (s->deadline != 0 && now >= s->deadline)
+		states[s->state].late(s);
+	else if (s->setup->idle != 0 && now >= s->moved + s->setup->idle)
+		session_close(s, END_IDLE);
+	if (s->state != SESSION_CLOSED)
+		session_settle(s);
+}
+
+void
+session_set(struct session *s, enum session_state state)
+{
+	const struct state *to = &states[state];
+	uint64_t now = ev_now(session_worker(s)->ev), time = to->fixed;
+
+	log_debug(DEBUG_NET, "session %p: %s -> %s", (void *)s,
+	    session_state_name(s), to->name);
+	s->state = (uint8_t)state;
+	switch (state) {
+	case SESSION_REMOTE_PROXY:
+	case SESSION_REMOTE_HANDSHAKE:
+		return;			/* the time of CONNECT goes on */
+	case SESSION_PROXYHDR:
+	case SESSION_PEEK:
+	case SESSION_HANDSHAKE:
+		/* one common deadline */
+		s->deadline = s->greet_by;
+		if (time != 0 && now + time < s->deadline)
+			s->deadline = now + time;
+		return;
+	default:
+		break;
+	}
+	if (to->timeout != 0)
+		memcpy(&time, (const char *)s->setup + to->timeout,
+		    sizeof(time));
+	s->deadline = time != 0 ? now + time : 0;
+}
+
+/* ---- interest */
+
+static unsigned
+side_interest(const struct session *s, enum side side)
+{
+	const struct stream *t = &s->stream[side];
+	unsigned want = t->blocked ? EV_WRITE : 0;
+
+	switch ((enum session_state)s->state) {
+	case SESSION_PROXYHDR:
+	case SESSION_PEEK:
+	case SESSION_HANDSHAKE:
+		return want | EV_READ;
+	case SESSION_CONNECT:
+	case SESSION_REMOTE_PROXY:
+		return side == CLIENT ? want : EV_WRITE;
+	case SESSION_REMOTE_HANDSHAKE:
+		return side == CLIENT ? want : want | EV_READ;
+	case SESSION_RELAY:
+	case SESSION_CLOSING:
+		if (flow_wants(&s->flow[side], t))
+			want |= EV_READ;
+		if (!flow_empty(&s->flow[side_other(side)]))
+			want |= EV_WRITE;
+		return want;
+	case SESSION_NEW:
+	case SESSION_CLOSED:
+		break;
+	}
+	return 0;
+}
+
+/* -1: the descriptor cannot be watched. */
+static int
+side_watch(struct session *s, enum side side)
+{
+	struct ev *ev = session_worker(s)->ev;
+	int fd = s->stream[side].fd;
+	unsigned want;
+
+	if (fd == -1 || s->hung[side])
+		return 0;
+	want = side_interest(s, side);
+	if (!s->watched[side]) {
+		if (ev_add(ev, fd, &side_ops[side], s, want) == -1)
+			return -1;
+		s->watched[side] = true;
+	} else if (want != s->want[side])
+		ev_interest(ev, fd, want);
+	s->want[side] = (uint8_t)want;
+	return 0;
+}
+
+/* Is there something to do that the loop will not report? */
+static bool
+session_unreported(const struct session *s)
+{
+	if (s->state == SESSION_CONNECT)
+		return s->stream[REMOTE].fd == -1;
+	if (s->state == SESSION_HANDSHAKE)
+		return s->stream[CLIENT].pending;
+	if (s->state != SESSION_RELAY && s->state != SESSION_CLOSING)
+		return false;
+	for (enum side side = CLIENT; side < SIDES; side++)
+		if ((s->stream[side].pending || s->hung[side]) &&
+		    flow_wants(&s->flow[side], &s->stream[side]))
+			return true;
+	return false;
+}
+
+void
+session_settle(struct session *s)
+{
+	if (s->state == SESSION_CLOSED)
+		return;
+	if (side_watch(s, CLIENT) == -1 || side_watch(s, REMOTE) == -1) {
+		session_close(s, END_LOCAL);
+		return;
+	}
+	if (session_unreported(s))
+		session_again(s);
+	session_arm(s);
+}
+
+void
+session_hung(struct session *s, enum side side)
+{
+	ev_del(session_worker(s)->ev, s->stream[side].fd);
+	s->hung[side] = true;
+	s->want[side] = 0;
+}
+
+/* ---- birth */
+
+static int8_t
+listener_dscp(const struct worker *w, uint32_t listener)
+{
+	const struct spawnd_conf *conf = &w->now->compiled->broker;
+
+	return listener < conf->nlisteners ?
+	    (int8_t)conf->listeners[listener].dscp : -1;
+}
+
+static void
+facts_set(struct session *s, const struct spawnd_conn *c)
+{
+	struct facts *f = s->facts;
+	struct net_addr local;
+
+	f->counter = session_worker(s)->counter;
+	f->started = c->accepted != 0 ? c->accepted :
+	    ev_now(session_worker(s)->ev);
+	f->listener = c->listener;
+	memcpy(f->realm, c->realm, sizeof(f->realm));
+	net_name_set(&f->src, (const struct sockaddr *)&c->peer,
+	    sizeof(c->peer));
+	if (c->local.ss_family != 0)
+		net_name_set(&f->dst, (const struct sockaddr *)&c->local,
+		    sizeof(c->local));
+	else if (net_local(c->fd, &local) == 0)
+		net_name_set(&f->dst, &local.sa, local.len);
+}
+
+int
+session_open(struct worker *w, const struct spawnd_conn *c)
+{
+	struct session *s = session_alloc(w);
+	bool facts = w->now->facts || c->versions != 0 ||
+	    (c->flags & SPAWND_HAPROXY) != 0;
+
+	if (s == NULL)
+		return -1;
+	s->setup = w->now;
+	s->setup->refs++;
+	if (facts && (s->facts = facts_alloc(w)) == NULL) {
+		session_free(w, s);
+		errno = ENOMEM;
+		return -1;
+	}
+	w->counter++;
+	if (facts)
+		facts_set(s, c);
+	stream_init(&s->stream[CLIENT], c->fd);
+	s->stream[REMOTE].fd = -1;
+	s->remote = -1;
+	s->moved = ev_now(w->ev);
+	s->greet_by = s->moved + s->setup->handshake;
+	s->shared = own_shared(w->own, c);
+	s->proxied = (c->flags & SPAWND_HAPROXY) != 0;
+	s->tls_auto = (c->flags & SPAWND_TLS_AUTO) != 0;
+	s->psk = (c->flags & SPAWND_TLS_PSK) != 0;
+	s->versions = (uint8_t)c->versions;
+	s->dscp = listener_dscp(w, c->listener);
+	s->whole = c->protocol == IPPROTO_SCTP;
+	if ((s->next = w->sessions) != NULL)
+		s->next->prev = s;
+	w->sessions = s;
+	greet_start(s);
+	session_settle(s);
+	return 0;
+}
+
+/* ---- death */
+
+void
+session_drop(struct session *s, enum side side)
+{
+	struct worker *w = session_worker(s);
+	struct stream *t = &s->stream[side];
+	int fd = t->fd;
+
+	if (fd == -1)
+		return;
+	stream_clear(&w->env, t);
+	t->fd = -1;
+	if (side == CLIENT && s->shared)
+		ev_close_shared(w->ev, fd);
+	else if (s->watched[side])
+		ev_close(w->ev, fd);
+	else
+		net_close(fd);
+	s->watched[side] = s->hung[side] = false;
+	s->want[side] = 0;
+}
+
+/*
+ * What came and will never be read would turn the close into a reset, which
+ * overtakes what we sent last.
+ */
+static void
+side_drain(struct worker *w, int fd)
+{
+	for (unsigned i = 0; i < DRAIN_READS; i++)
+		if (recv(fd, w->copy, WORKER_COPY, 0) <= 0)
+			return;
+}
+
+static void
+side_leave(struct session *s, enum side side, enum leave leave)
+{
+	struct worker *w = session_worker(s);
+	struct stream *t = &s->stream[side];
+	int fd = t->fd;
+
+	if (fd == -1)
+		return;
+	switch (leave) {
+	case LEAVE_QUIET:
+		if (side == CLIENT && s->shared && !(t->shut && t->eof))
+			shutdown(fd, SHUT_RDWR);
+		break;
+	case LEAVE_ORDERLY:
+		if (!t->shut && stream_shutdown(&w->env, t) == -1)
+			shutdown(fd, SHUT_WR);
+		side_drain(w, fd);
+		break;
+	case LEAVE_RAW:
+		shutdown(fd, SHUT_WR);
+		side_drain(w, fd);
+		break;
+	case LEAVE_RESET:
+		if (side == CLIENT && s->shared)
+			net_abort(fd);
+		else
+			net_linger0(fd);
+		break;
+	}
+	session_drop(s, side);
+}
+
+static void
+session_unlink(struct session *s)
+{
+	struct worker *w = session_worker(s);
+
+	if (s->next != NULL)
+		s->next->prev = s->prev;
+	if (s->prev != NULL)
+		s->prev->next = s->next;
+	else
+		w->sessions = s->next;
+	s->next = s->prev = NULL;
+}
+
+void
+session_close(struct session *s, enum session_end end)
+{
+	struct worker *w = session_worker(s);
+	bool cut = end == END_LOCAL && (s->state == SESSION_RELAY ||
+	    s->state == SESSION_CLOSING);
+
+	if (s->state == SESSION_CLOSED)
+		return;
+	sesslog_end(s, end);
+	session_set(s, SESSION_CLOSED);
+	ev_timer_stop(w->ev, &s->timer);
+	if (s->remote != -1)
+		pick_release(s->setup->pick, &s->way, (size_t)s->remote);
+	pick_way_clear(&s->way);
+	side_leave(s, REMOTE, ends[end].leave[REMOTE]);
+	side_leave(s, CLIENT, cut ? LEAVE_RESET : ends[end].leave[CLIENT]);
+	flow_clear(w, &s->flow[CLIENT]);
+	flow_clear(w, &s->flow[REMOTE]);
+	board_add(&w->column->ended[end], 1);
+	session_unlink(s);
+	own_done(w->own, 1);
+	session_again(s);
+}

@@ -1,0 +1,315 @@
+/*
+ * The engine as the broker sees it: one configuration in force, perhaps one
+ * prepared, and the sessions.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "../misc/buf.h"
+#include "../misc/splice.h"
+#include "session.h"
+
+/* Ciphertext of one receive call, and records of one turn. */
+#define WORKER_RAW	(256u * 1024)
+#define WORKER_GATHER	(288u * 1024)
+/* How long memory and pipes that nobody uses are kept for the next burst. */
+#define TRIM_TIME	(10 * EV_SECOND)
+
+/* ---- setups */
+
+static struct setup *
+setup_new(struct worker *w, struct compiled *c)
+{
+	struct setup *u = calloc(1, sizeof(*u));
+
+	if (u == NULL)
+		return NULL;
+	u->worker = w;
+	u->refs = 1;
+	u->compiled = compiled_ref(c);
+	u->config = c->worker;
+	u->idle = u->config->idle * EV_SECOND;
+	u->connect = u->config->connect * EV_SECOND;
+	u->handshake = u->config->handshake * EV_SECOND;
+	u->facts = u->config->log_connections;
+	for (size_t i = 0; i < u->config->nremotes; i++)
+		if (u->config->remotes[i].haproxy != HAPROXY_NO)
+			u->facts = true;
+	return u;
+}
+
+void
+setup_unref(struct setup *u)
+{
+	if (u == NULL || --u->refs != 0)
+		return;
+	pick_free(u->pick);
+	config_tls_free(u->config, u->server, u->clients);
+	compiled_unref(u->compiled);
+	free(u);
+}
+
+/* The row of a destination on the board; NULL: the master has none. */
+static struct board_cell *
+setup_cell(struct worker *w, const struct config_remote *r)
+{
+	struct board *b = own_board(w->own);
+	int row = board_find(b, BOARD_DESTINATION, r->identity);
+
+	return row == -1 ? NULL :
+	    board_cell(b, own_column(w->own), (unsigned)row);
+}
+
+static int
+setup_pick(struct setup *u)
+{
+	const struct config *config = u->config;
+	struct pick_entry *entries = calloc(config->nremotes + 1,
+	    sizeof(*entries));
+
+	if (entries == NULL)
+		return -1;
+	for (size_t i = 0; i < config->nremotes; i++)
+		entries[i] = (struct pick_entry){
+			.identity = config->remotes[i].identity,
+			.weight = config->remotes[i].weight,
+			.cell = setup_cell(u->worker, &config->remotes[i])
+		};
+	u->pick = pick_new(entries, config->nremotes, config->rebalance,
+	    config->dead * EV_SECOND);
+	free(entries);
+	return u->pick == NULL ? -1 : 0;
+}
+
+/* ---- what is kept for the next burst */
+
+static void trim_cb(void *);
+
+void
+worker_untidy(struct worker *w)
+{
+	if (!ev_timer_pending(&w->trim))
+		ev_timer_set(w->ev, &w->trim, TRIM_TIME, trim_cb, w);
+}
+
+static void
+trim_cb(void *ctx)
+{
+	struct worker *w = ctx;
+
+	buf_pool_trim(w->env.pool);
+	tls_trim();
+	if (splice_pool_trim(w->pipes))
+		worker_untidy(w);
+}
+
+/* ---- operations */
+
+static struct worker *
+worker_open(struct ev *ev, struct own *own)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+
+	if (w == NULL)
+		return NULL;
+	w->ev = ev;
+	w->own = own;
+	w->env.pool = buf_pool_new();
+	w->env.raw_size = WORKER_RAW;
+	w->env.raw = malloc(WORKER_RAW);
+	w->env.gather_size = WORKER_GATHER;
+	w->env.gather = malloc(WORKER_GATHER);
+	w->copy = malloc(WORKER_HEAD + WORKER_COPY);
+	w->pipes = splice_pool_new();
+	if (w->env.pool == NULL || w->env.raw == NULL ||
+	    w->env.gather == NULL || w->copy == NULL) {
+		log_err("out of memory");
+		exit(EX_OSERR);
+	}
+	return w;
+}
+
+static void
+worker_forget(struct worker *w)
+{
+	setup_unref(w->next);
+	w->next = NULL;
+}
+
+static int
+worker_prepare(struct worker *w, struct compiled *c, struct diag *diag)
+{
+	struct setup *u = setup_new(w, c);
+
+	worker_forget(w);
+	if (u == NULL || setup_pick(u) == -1) {
+		diag_fail(diag, NULL, EX_OSERR, "out of memory");
+		setup_unref(u);
+		return -1;
+	}
+	if (config_tls_build(c, diag, &u->server, &u->clients) == -1) {
+		setup_unref(u);
+		return -1;
+	}
+	if (u->server != NULL && w->ntickets != 0)
+		tls_server_tickets(u->server, w->tickets, w->ntickets);
+	w->next = u;
+	return 0;
+}
+
+static void
+worker_commit(struct worker *w)
+{
+	struct setup *u = w->next, *former = w->now;
+
+	if (u == NULL)
+		return;
+	w->next = NULL;
+	w->now = u;
+	w->column = board_column(own_board(w->own), own_column(w->own));
+	pick_adopt(u->pick, former == NULL ? NULL : former->pick);
+	/* The master may have entered new rows since. */
+	for (size_t i = 0; i < u->config->nremotes; i++) {
+		struct board_cell *cell;
+
+		if (pick_cell_private(u->pick, i) && (cell = setup_cell(w,
+		    &u->config->remotes[i])) != NULL)
+			pick_set_cell(u->pick, i, cell);
+	}
+	setup_unref(former);
+}
+
+/* Datagrams are for other programs; nothing can be configured that sends
+ * them here. */
+static void
+worker_refuse(struct worker *w, const struct spawnd_conn *c)
+{
+	if (!w->warned_datagram)
+		log_warn("datagrams cannot be relayed, closed");
+	w->warned_datagram = true;
+	net_close(c->fd);
+	own_done(w->own, 1);
+}
+
+static void
+worker_retire(struct worker *w)
+{
+	if (w->now->compiled->broker.single)
+		return;		/* the compiler has warned about it */
+	log_line("limit of %u sessions reached, retiring",
+	    w->now->config->retire);
+	own_retire(w->own);
+}
+
+static void
+worker_conn(struct worker *w, const struct spawnd_conn *c, unsigned n)
+{
+	for (; n > 0; n--, c++) {
+		if (c->type == SOCK_DGRAM) {
+			worker_refuse(w, c);
+			continue;
+		}
+		if (session_open(w, c) == -1) {
+			own_return(w->own, c, SPAWND_RETURN_RESOURCES);
+			continue;
+		}
+		if (w->counter == w->now->config->retire)
+			worker_retire(w);
+	}
+}
+
+static void
+worker_tickets(struct worker *w, const struct ticket_key *keys, unsigned n)
+{
+	if (n > WORKER_TICKETS)
+		n = WORKER_TICKETS;
+	for (unsigned i = 0; i < n; i++) {
+		memcpy(w->tickets[i].name, keys[i].name,
+		    sizeof(keys[i].name));
+		memcpy(w->tickets[i].key, keys[i].key, sizeof(keys[i].key));
+		memcpy(w->tickets[i].auth, keys[i].auth,
+		    sizeof(keys[i].auth));
+	}
+	w->ntickets = n;
+	if (w->now != NULL && w->now->server != NULL)
+		tls_server_tickets(w->now->server, w->tickets, n);
+	if (w->next != NULL && w->next->server != NULL)
+		tls_server_tickets(w->next->server, w->tickets, n);
+}
+
+static void
+worker_drain(struct worker *w)
+{
+	/* Sessions go on to their end, whatever it takes (7.9). */
+	(void)w;
+}
+
+static void
+worker_status(struct worker *w)
+{
+	const struct config *config;
+
+	if (w->now == NULL)
+		return;
+	config = w->now->config;
+	for (size_t i = 0; i < config->nremotes; i++) {
+		const struct config_remote *r = &config->remotes[i];
+		const struct board_cell *cell = pick_cell(w->now->pick, i);
+		const struct log_item items[] = {
+			{ "destination", LOG_TEXT, r->text, 0 },
+			{ "pool", LOG_TEXT, r->pool, 0 },
+			{ "weight", LOG_NUMBER, NULL, r->weight },
+			{ "state", LOG_TEXT, atomic_load_explicit(&cell->dead,
+			    memory_order_relaxed) ? "dead" : "up", 0 },
+			{ "sessions", LOG_NUMBER, NULL, atomic_load_explicit(
+			    &cell->use, memory_order_relaxed) },
+			{ "total", LOG_NUMBER, NULL, board_get(&cell->total) },
+			{ "failures", LOG_NUMBER, NULL,
+			    board_get(&cell->failures) },
+			{ "bytes-in", LOG_NUMBER, NULL, board_get(&cell->in) },
+			{ "bytes-out", LOG_NUMBER, NULL,
+			    board_get(&cell->out) },
+		};
+
+		log_items("status", "status", items,
+		    sizeof(items) / sizeof(items[0]));
+	}
+}
+
+static void
+worker_kill(struct worker *w)
+{
+	while (w->sessions != NULL)
+		session_close(w->sessions, END_KILLED);
+}
+
+static void
+worker_close(struct worker *w)
+{
+	worker_kill(w);
+	session_free_all(w);
+	ev_timer_stop(w->ev, &w->trim);
+	worker_forget(w);
+	setup_unref(w->now);
+	splice_pool_free(w->pipes);
+	buf_pool_free(w->env.pool);
+	free(w->env.raw);
+	free(w->env.gather);
+	free(w->copy);
+	free(w);
+}
+
+const struct worker_ops relay_worker_ops = {
+	.open = worker_open,
+	.prepare = worker_prepare,
+	.commit = worker_commit,
+	.forget = worker_forget,
+	.conn = worker_conn,
+	.tickets = worker_tickets,
+	.drain = worker_drain,
+	.status = worker_status,
+	.kill = worker_kill,
+	.close = worker_close,
+};

@@ -1,0 +1,77 @@
+/*
+ * The relay engine of one process: what its sessions share, and the face it
+ * shows to the broker (relay_worker_ops, spawnd/program.h).
+ */
+#ifndef TCPRELAY_WORKER_H
+#define TCPRELAY_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../misc/ev.h"
+#include "../misc/log.h"
+#include "../misc/stream.h"
+#include "../spawnd/program.h"
+#include "config.h"
+#include "pick.h"
+
+struct facts;
+struct session;
+struct slab;
+struct splice_pool;
+
+/* Bytes one turn moves at the most, and the mark of what is kept (7.3). */
+#define WORKER_COPY	(256u * 1024)
+/* Room in front of the copy buffer for a PROXY header. */
+#define WORKER_HEAD	256u
+#define WORKER_TICKETS	3
+
+/*
+ * What a session serves by: a configuration and what was made from it. One
+ * per generation, reference counted: by the worker, and by the sessions that
+ * began with it.
+ */
+struct setup {
+	struct worker		*worker;
+	unsigned		 refs;
+	struct compiled		*compiled;	/* a reference */
+	const struct config	*config;
+	struct pick		*pick;
+	struct tls_server	*server;	/* NULL: no TLS listener */
+	struct tls_client	**clients;	/* by remote; NULL: none */
+	uint64_t		 idle, connect, handshake;	/* ns, idle 0 */
+	bool			 facts;	/* sessions need struct facts */
+};
+
+/* Owned by the process; one. */
+struct worker {
+	struct ev		*ev;
+	struct own		*own;
+	struct stream_env	 env;
+	/* WORKER_COPY bytes, behind WORKER_HEAD more. Used within a call. */
+	uint8_t			*copy;
+	struct splice_pool	*pipes;		/* NULL: no splicing */
+	struct setup		*now, *next;	/* in force, prepared */
+	struct board_column	*column;
+	uint64_t		 counter;	/* sessions so far */
+	struct session		*sessions;	/* all that are not closed */
+	struct slab		*slabs;		/* their memory */
+	struct session		*idle;		/* room for more of them */
+	struct facts		*idle_facts;
+	struct session		*again, *again_last;	/* session_again() */
+	struct ev_task		 task;
+	struct ev_timer		 trim;
+	struct tls_ticket_key	 tickets[WORKER_TICKETS];
+	unsigned		 ntickets;
+	bool			 warned_datagram;
+	/* what a client can repeat at will */
+	struct log_limit	 limit_local, limit_all, limit_greet;
+};
+
+extern const struct worker_ops relay_worker_ops;
+
+void	 setup_unref(struct setup *);
+/* Something was borrowed that is to be given back to the system later. */
+void	 worker_untidy(struct worker *);
+
+#endif
