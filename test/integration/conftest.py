@@ -2,9 +2,47 @@
 backend(Class, ...): both are ended behind the test, and the service must end
 cleanly."""
 
+import signal
+import subprocess
+
 import pytest
 
 import lib
+
+LIMIT, SLOW_LIMIT = 120, 420		# s, of one test
+
+
+def has_tls():
+    """Whether the build under test has TLS; it says so itself."""
+    try:
+        r = subprocess.run([lib.TCPRELAY, "-v"], capture_output=True,
+                           text=True, timeout=20, stdin=subprocess.DEVNULL)
+    except OSError:
+        return True		# the tests will say what is wrong
+    return "/TLS" in r.stdout
+
+
+def pytest_collection_modifyitems(items):
+    if any(i.get_closest_marker("tls") for i in items) and not has_tls():
+        skip = pytest.mark.skip(reason="this build has no TLS")
+        for item in items:
+            if item.get_closest_marker("tls"):
+                item.add_marker(skip)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item):
+    """Nothing hangs: a test that takes too long fails where it stands."""
+    limit = SLOW_LIMIT if item.get_closest_marker("slow") else LIMIT
+
+    def late(signo, frame):
+        raise AssertionError(f"the test took more than {limit} s")
+
+    old = signal.signal(signal.SIGALRM, late)
+    signal.alarm(limit)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, old)
 
 
 @pytest.fixture(scope="session")

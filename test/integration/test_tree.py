@@ -1,0 +1,105 @@
+"""The picture of the layers (doc/architecture.md) against what the sources
+include, and the lists of the makefile against the files there are."""
+
+import re
+
+import pytest
+
+import lib
+
+FEATURES = "features.h"			# what configure found; misc and spawnd
+
+# folder: {folder whose headers it may use: which (None: all)}
+LAYERS = {
+    "misc": {},
+    "spawnd": {"misc": None},
+    "tcprelay": {"misc": None,
+                 "spawnd": {"board.h", "program.h", "conf.h", "spawnd.h",
+                            "channel.h"}},
+}
+
+
+def sources(folder, suffixes=(".c", ".h")):
+    return sorted(f for f in (lib.TOP / folder).iterdir()
+                  if f.suffix in suffixes)
+
+
+def wrong_includes(file):
+    folder = file.parent.name
+    wrong = []
+    for n, line in enumerate(file.read_text().splitlines(), 1):
+        m = re.match(r'\s*#\s*include\s+"([^"]+)"', line)
+        if not m:
+            continue
+        name = m.group(1)
+        up = re.fullmatch(r"\.\./(\w+)/(\w+\.h)", name)
+        if up:
+            allowed = LAYERS[folder].get(up.group(1), set())
+            ok = (allowed is None or up.group(2) in allowed) and \
+                (lib.TOP / up.group(1) / up.group(2)).is_file()
+        elif name == FEATURES:
+            ok = folder != "tcprelay" and file.suffix == ".c"
+        else:
+            ok = (file.parent / name).is_file() and "/" not in name
+        if not ok:
+            wrong.append(f"{folder}/{file.name}:{n}: {line}")
+    return wrong
+
+
+@pytest.mark.parametrize("folder", LAYERS)
+def test_includes_point_down(folder):
+    found = sources(folder)
+    assert found
+    assert [w for f in found for w in wrong_includes(f)] == []
+
+
+def test_the_layer_test_sees(tmp_path):
+    """It would notice: one include of each wrong kind."""
+    folder = tmp_path / "misc"
+    folder.mkdir()
+    (folder / "x.c").write_text('#include "../spawnd/board.h"\n'
+                                '#include "gone.h"\n'
+                                '#  include "../tcprelay/config.h"\n'
+                                '#include <stdio.h>\n'
+                                '#include "features.h"\n')
+    assert len(wrong_includes(folder / "x.c")) == 3
+    folder = tmp_path / "tcprelay"
+    folder.mkdir()
+    (folder / "y.c").write_text('#include "../spawnd/proc.h"\n'
+                                '#include "features.h"\n'
+                                '#include "../spawnd/board.h"\n')
+    assert len(wrong_includes(folder / "y.c")) == 2
+
+
+def makefile_words():
+    text = (lib.TOP / "Makefile.in").read_text().replace("\\\n", " ")
+    return set(re.split(r"[\s,()]+", text))
+
+
+def test_every_source_is_built():
+    """A file nobody compiles rots; a test nobody runs passes."""
+    words = makefile_words()
+    systems = {"ev_kqueue", "ev_port", "ev_devpoll", "ev_epoll"}
+    missing = []
+    for folder in LAYERS:
+        for f in sources(folder, (".c",)):
+            stem = f.stem
+            base, _, system = stem.rpartition("_")
+            if stem in words or stem in systems or stem == "main" or \
+                    system in ("linux", "bsd", "other", "posix", "none") and \
+                    any(w.startswith(base + "_@") for w in words):
+                continue
+            missing.append(f"{folder}/{f.name}")
+    for f in (lib.TOP / "test" / "unit").glob("test_*.c"):
+        if f.stem[len("test_"):] not in words:
+            missing.append(f"test/unit/{f.name}")
+    for f in (lib.TOP / "test" / "fuzz").glob("fuzz_*.c"):
+        if f.stem[len("fuzz_"):] not in words:
+            missing.append(f"test/fuzz/{f.name}")
+    assert missing == []
+
+
+def test_every_manual_is_installed():
+    words = makefile_words()
+    assert [f.name for f in (lib.TOP / "doc").glob("*.[1-9]")
+            if f"doc/{f.name}" not in words] == []
