@@ -30,8 +30,9 @@ answer(const struct client *c)
 
 	(void)getnameinfo((const struct sockaddr *)&c->conn.peer,
 	    sizeof(c->conn.peer), host, sizeof(host), NULL, 0, NI_NUMERICHOST);
-	n = snprintf(body, sizeof(body), "hello %s, this is worker %ld\n",
-	    host, (long)getpid());
+	n = snprintf(body, sizeof(body), "hello %s, this is worker %ld%s%s\n",
+	    host, (long)getpid(), c->conn.realm[0] != '\0' ? " of " : "",
+	    c->conn.realm);
 	n = snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\n"
 	    "Content-Type: text/plain\r\nContent-Length: %d\r\n"
 	    "Connection: close\r\n\r\n%s", n, body);
