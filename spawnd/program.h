@@ -60,6 +60,9 @@ struct program {
 					    struct board *, uint32_t generation);
 	/* How many rows that takes. */
 	unsigned			 (*row_count)(const struct compiled *);
+	/* Seconds that a session ticket lives; NULL: two hours. */
+	unsigned			 (*ticket_lifetime)(
+					    const struct compiled *);
 	const struct worker_ops		*worker;
 };
 

@@ -1,0 +1,433 @@
+/*
+ * A connection leaves the master's custody when its worker is known to have
+ * taken it; until then a copy of the descriptor is kept, so that it can be
+ * given to another worker.
+ */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../misc/log.h"
+#include "../misc/net.h"
+#include "crew.h"
+#include "hand.h"
+#include "listen.h"
+#include "master.h"
+#include "own.h"
+#include "proc.h"
+#include "seats.h"
+
+#define TRIES		16	/* workers that may give one back */
+#define KEPT_MANY	32	/* kept copies that are worth a look */
+#define RELEASE		(50 * EV_MS)	/* else looked at so often */
+
+struct hand *
+hand_new(struct master *m, struct listener *l, int fd)
+{
+	struct hand *h = m->free_hands;
+
+	if (h != NULL)
+		m->free_hands = h->next;
+	else if ((h = malloc(sizeof(*h))) == NULL) {
+		close(fd);
+		return NULL;
+	}
+	h->next = NULL;
+	h->listener = listener_ref(l);
+	h->fd = fd;
+	h->tries = 0;
+	h->moved = false;
+	return h;
+}
+
+void
+hand_free(struct master *m, struct hand *h)
+{
+	if (h->fd != -1)
+		close(h->fd);
+	listener_unref(h->listener);
+	h->next = m->free_hands;
+	m->free_hands = h;
+}
+
+void
+hand_push(struct hand_queue *q, struct hand *h)
+{
+	h->next = NULL;
+	if (q->last != NULL)
+		q->last->next = h;
+	else
+		q->first = h;
+	q->last = h;
+	q->n++;
+}
+
+struct hand *
+hand_pop(struct hand_queue *q)
+{
+	struct hand *h = q->first;
+
+	if (h == NULL)
+		return NULL;
+	q->first = h->next;
+	if (q->first == NULL)
+		q->last = NULL;
+	q->n--;
+	return h;
+}
+
+void
+hand_flush_all(struct master *m)
+{
+	struct proc *p;
+
+	while ((p = m->unsent) != NULL) {
+		m->unsent = p->next_unsent;
+		p->unsent = false;
+		hand_flush(p);
+	}
+}
+
+static void
+flush_cb(void *ctx)
+{
+	hand_flush_all(ctx);
+}
+
+void
+hand_give(struct proc *p, struct hand *h)
+{
+	struct master *m = p->master;
+
+	hand_push(&p->out, h);
+	p->users++;
+	p->idle_since = 0;
+	if (p->unsent)
+		return;
+	p->unsent = true;
+	p->next_unsent = m->unsent;
+	m->unsent = p;
+	ev_defer(m->ev, &m->flush, flush_cb, m);
+}
+
+void
+hand_place(struct master *m, struct hand *h, const struct proc *except)
+{
+	struct proc *p = NULL;
+	enum dispatch_verdict v;
+
+	if (h->tries++ >= TRIES) {
+		log_warn("connection given back by %d workers, closed", TRIES);
+		hand_free(m, h);
+		return;
+	}
+	crew_refresh(m);
+	if (except != NULL)
+		crew_except(m, except);
+	v = crew_pick(m, &p);
+	if (v == DISPATCH_START)
+		p = crew_start(m);
+	if (p != NULL && p != except)
+		hand_give(p, h);
+	else {
+		hand_push(&m->homeless, h);
+		m->stalled = true;
+	}
+}
+
+void
+hand_settle(struct master *m)
+{
+	struct hand_queue q = m->homeless;
+	struct hand *h;
+
+	memset(&m->homeless, 0, sizeof(m->homeless));
+	m->stalled = false;
+	while ((h = hand_pop(&q)) != NULL) {
+		h->tries--;	/* waiting is not a try */
+		hand_place(m, h, NULL);
+		if (m->stalled)
+			break;
+	}
+	while ((h = hand_pop(&q)) != NULL)
+		hand_push(&m->homeless, h);
+}
+
+/* What could not be sent goes to somebody else. */
+static void
+scatter(struct proc *p, struct hand_queue *from)
+{
+	struct hand_queue q = *from;
+	struct hand *h;
+
+	memset(from, 0, sizeof(*from));
+	while ((h = hand_pop(&q)) != NULL) {
+		if (p->users > 0)
+			p->users--;
+		hand_place(p->master, h, p);
+	}
+}
+
+static void
+release_cb(void *ctx)
+{
+	struct master *m = ctx;
+	bool more = false;
+
+	for (struct proc *p = m->oldest, *next; p != NULL; p = next) {
+		next = p->newer;
+		if (p->kept.n > 0 && p->seats != NULL)
+			hand_release(p);
+		more = more || (p->kept.n > 0 && p->seats != NULL);
+	}
+	if (more)
+		ev_timer_set(m->ev, &m->release, RELEASE, release_cb, m);
+}
+
+/* h was sent to p. */
+static void
+hand_sent(struct proc *p, struct hand *h)
+{
+	struct master *m = p->master;
+
+	p->served++;
+	if (p->owes == 0)
+		p->owes = ev_now(m->ev);
+	hand_push(&p->kept, h);
+	if (p->seats == NULL)
+		return;
+	board_add(&board_seat(&p->seats->board, p->column)->given, 1);
+	if (!ev_timer_pending(&m->release))
+		ev_timer_set(m->ev, &m->release, RELEASE, release_cb, m);
+}
+
+static void
+single_flush(struct proc *p)
+{
+	struct master *m = p->master;
+	struct spawnd_conn conns[CHANNEL_BATCH];
+	unsigned n;
+
+	while (p->out.n > 0) {
+		for (n = 0; n < CHANNEL_BATCH && p->out.n > 0; n++) {
+			struct hand *h = hand_pop(&p->out);
+
+			h->record.handed = ev_now(m->ev);
+			memset(&conns[n], 0, sizeof(conns[n]));
+			channel_unpack(&conns[n], &h->record);
+			conns[n].fd = h->fd;
+			h->fd = -1;
+			hand_free(m, h);
+		}
+		own_single_conn(m->single, conns, n);
+	}
+}
+
+/* Own workers ask the system when they need it; a foreign one is told. */
+static void
+local_set(struct hand *h)
+{
+	struct net_addr local;
+	sa_family_t family;
+
+	memcpy(&family, h->record.local +
+	    offsetof(struct sockaddr, sa_family), sizeof(family));
+	if (family == AF_UNSPEC && net_local(h->fd, &local) == 0 &&
+	    local.len <= sizeof(h->record.local))
+		memcpy(h->record.local, &local.ss, local.len);
+}
+
+/* The first n connections due to p, n >= 1. */
+static unsigned
+batch_make(struct proc *p, struct channel_record *records, int *fds)
+{
+	uint64_t now = ev_now(p->master->ev);
+	unsigned max = p->channel.features & FEATURE_BATCH ? CHANNEL_BATCH : 1;
+	unsigned n = 0;
+
+	for (struct hand *h = p->out.first; h != NULL && n < max;
+	    h = h->next) {
+		if (h->generation != p->generation)
+			listener_record(h->listener, h);
+		if (p->channel.features == 0)
+			local_set(h);
+		h->record.handed = now;
+		records[n] = h->record;
+		fds[n++] = h->fd;
+	}
+	return n;
+}
+
+void
+hand_flush(struct proc *p)
+{
+	static struct channel_record records[CHANNEL_BATCH];
+	int fds[CHANNEL_BATCH];
+
+	if (p->master->single != NULL && p->pid == 0) {
+		single_flush(p);
+		return;
+	}
+	while (p->out.n > 0 && p->state == PROC_READY && !p->blocked) {
+		unsigned n = batch_make(p, records, fds);
+		struct channel_batch head = { n, 0 };
+
+		if (n == 1 ? !proc_send(p, CHANNEL_ACCEPT, records,
+		    sizeof(*records), NULL, 0, fds, 1) :
+		    !proc_send(p, CHANNEL_BATCHED, &head, sizeof(head),
+		    records, n * sizeof(*records), fds, n))
+			break;
+		while (n-- > 0)
+			hand_sent(p, hand_pop(&p->out));
+	}
+	if (p->out.n > 0 && p->state != PROC_STARTING)
+		scatter(p, &p->out);
+	if (p->kept.n >= KEPT_MANY && p->seats != NULL)
+		hand_release(p);
+}
+
+/* A worker that had been given up served what another one serves now. */
+static void
+hand_doubled(struct proc *p)
+{
+	log_warn("worker %ld took a connection that was moved, killed",
+	    (long)p->pid);
+	proc_kill(p, SIGKILL);
+}
+
+/* Forget what p has taken, taken being read before the channel was. */
+static void
+release_covered(struct proc *p, uint64_t taken)
+{
+	for (; p->released < taken && p->kept.n > 0; p->released++) {
+		struct hand *h = hand_pop(&p->kept);
+
+		if (h->moved)
+			hand_doubled(p);
+		hand_free(p->master, h);
+	}
+}
+
+static uint64_t
+column_taken(const struct proc *p)
+{
+	return atomic_load_explicit(&board_column(&p->seats->board,
+	    p->column)->taken, memory_order_acquire);
+}
+
+void
+hand_cover(struct proc *p)
+{
+	release_covered(p, column_taken(p));
+}
+
+void
+hand_release(struct proc *p)
+{
+	uint64_t taken = column_taken(p);
+
+	if (taken == p->released)
+		return;
+	proc_read(p);
+	release_covered(p, taken);
+}
+
+/* On p's kept queue, taken off it when `unlink`. */
+static struct hand *
+kept_find(struct proc *p, uint64_t id, bool unlink)
+{
+	struct hand *before = NULL, *h;
+
+	for (h = p->kept.first; h != NULL && h->record.id != id; h = h->next)
+		before = h;
+	if (h == NULL || !unlink)
+		return h;
+	*(before != NULL ? &before->next : &p->kept.first) = h->next;
+	if (p->kept.last == h)
+		p->kept.last = before;
+	p->kept.n--;
+	return h;
+}
+
+void
+hand_taken(struct proc *p, uint64_t id)
+{
+	struct hand *h;
+
+	if (p->seats != NULL || (h = kept_find(p, id, true)) == NULL)
+		return;
+	if (h->moved)
+		hand_doubled(p);
+	hand_free(p->master, h);
+}
+
+/* h goes on as another object; what stays tells that p must not take it. */
+static void
+move_copy(struct proc *p, struct hand *h)
+{
+	struct hand *copy = hand_new(p->master, h->listener, h->fd);
+
+	h->fd = -1;
+	if (copy == NULL)
+		return;
+	copy->record = h->record;
+	copy->generation = h->generation;
+	copy->tries = h->tries;
+	hand_place(p->master, copy, p);
+}
+
+void
+hand_returned(struct proc *p, uint64_t id, uint32_t reason)
+{
+	struct hand *h = kept_find(p, id, p->seats == NULL);
+
+	log_debug(DEBUG_PROC, "worker %ld gave a connection back, reason %u",
+	    (long)p->pid, reason);
+	if (h == NULL)
+		return;
+	if (p->seats == NULL && !h->moved && p->users > 0)
+		p->users--;
+	if (!h->moved && h->fd != -1)
+		move_copy(p, h);
+	h->moved = false;
+	if (p->seats == NULL)
+		hand_free(p->master, h);
+}
+
+/* The worker is gone: nobody can take these twice. */
+static void
+move_kept(struct proc *p)
+{
+	struct hand *h;
+
+	while ((h = hand_pop(&p->kept)) != NULL) {
+		if (h->fd == -1) {
+			hand_free(p->master, h);
+			continue;
+		}
+		if (p->users > 0)
+			p->users--;
+		hand_place(p->master, h, p);
+	}
+}
+
+void
+hand_move(struct proc *p, bool alive)
+{
+	if (p->seats != NULL && !alive)
+		release_covered(p, column_taken(p));
+	scatter(p, &p->out);
+	if (!alive) {
+		move_kept(p);
+		return;
+	}
+	for (struct hand *h = p->kept.first; h != NULL; h = h->next)
+		if (h->fd != -1) {
+			h->moved = true;
+			if (p->users > 0)
+				p->users--;
+			move_copy(p, h);
+		}
+}

@@ -1,0 +1,68 @@
+/*
+ * Connections in the master's hands: from accept to the moment when it is
+ * certain that a worker has them. Each descriptor is closed exactly once.
+ */
+#ifndef SPAWND_HAND_H
+#define SPAWND_HAND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "channel.h"
+
+struct listener;
+struct master;
+struct proc;
+
+/*
+ * Owned by the queue it stands on: its worker's `out` (not sent yet), its
+ * worker's `kept` (sent, TAKEN not seen), or the master's `homeless`.
+ */
+struct hand {
+	struct hand		*next;
+	struct listener		*listener;	/* a reference */
+	int			 fd;		/* -1: given to another, or
+						   returned */
+	uint16_t		 tries;
+	bool			 moved;		/* the worker that has the
+						   message must not take it */
+	uint32_t		 generation;	/* the record is written for */
+	struct channel_record	 record;
+};
+
+struct hand_queue {
+	struct hand	*first, *last;
+	unsigned	 n;
+};
+
+/* Takes fd over; NULL (and fd closed) when memory is out. */
+struct hand *hand_new(struct master *, struct listener *, int fd);
+/* Closes what is still open. */
+void	 hand_free(struct master *, struct hand *);
+void	 hand_push(struct hand_queue *, struct hand *);
+struct hand *hand_pop(struct hand_queue *);
+
+/* To this worker, with the next message. */
+void	 hand_give(struct proc *, struct hand *);
+/* To whom 4.1 says, not to `except`; homeless if there is nobody. */
+void	 hand_place(struct master *, struct hand *,
+	    const struct proc *except);
+/* Homeless ones that find a place now. */
+void	 hand_settle(struct master *);
+
+/* Sends what is due to p. false: its channel has failed. */
+void	 hand_flush(struct proc *);
+/* To everybody, now instead of at the end of the turn. */
+void	 hand_flush_all(struct master *);
+/* Let go of what p has taken by its column of the board. The caller must
+ * afterwards read the channel until empty: hand_release() does both. */
+void	 hand_release(struct proc *);
+/* The first half of it alone: the channel was read to its end. */
+void	 hand_cover(struct proc *);
+void	 hand_taken(struct proc *, uint64_t id);
+void	 hand_returned(struct proc *, uint64_t id, uint32_t reason);
+/* p cannot be trusted with (alive) or is gone with what it has not taken:
+ * to others with all of it. */
+void	 hand_move(struct proc *, bool alive);
+
+#endif

@@ -1,0 +1,442 @@
+/*
+ * Listening sockets from bind to close. Accepting is accept.c.
+ */
+#include <sys/stat.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../misc/log.h"
+#include "../misc/net.h"
+#include "accept.h"
+#include "hand.h"
+#include "lend.h"
+#include "listen.h"
+#include "master.h"
+#include "overload.h"
+#include "start.h"
+#include "sticky.h"
+
+static const struct ev_ops listener_ops = { .readable = accept_readable };
+
+/* ---- life ---- */
+
+/* What all connections of a listener have in common. */
+static void
+record_set(struct listener *l)
+{
+	const struct listener_conf *c = l->conf;
+	struct channel_record *r = &l->record;
+
+	memset(r, 0, sizeof(*r));
+	r->listener = c->index;
+	r->flags = c->flags;
+	r->versions = c->versions;
+	r->aaa = c->aaa;
+	r->type = (uint16_t)c->type;
+	r->protocol = (uint16_t)c->protocol;
+	memcpy(r->realm, c->realm, sizeof(r->realm) - 1);
+	/* with a wildcard whoever wants to know asks for each connection */
+	if (l->addr.len > 0 && !net_is_any(&l->addr) &&
+	    l->addr.len <= sizeof(r->local))
+		memcpy(r->local, &l->addr.ss, l->addr.len);
+}
+
+static void
+text_set(struct listener *l)
+{
+	char addr[NET_TEXT];
+
+	snprintf(l->text, sizeof(l->text), "%s%s", net_text(&l->addr, addr),
+	    l->conf->both && l->addr.sa.sa_family == AF_INET6 ?
+	    " (IPv4 and IPv6)" : "");
+}
+
+static void
+sticky_set_up(struct listener *l)
+{
+	const struct sticky_conf *s = &l->conf->sticky;
+
+	if (s->period > 0 && s->own && l->sticky == NULL)
+		l->sticky = sticky_new(s->size);
+}
+
+struct listener *
+listener_new(struct master *m, const struct listener_conf *conf,
+    uint32_t generation)
+{
+	struct listener *l = calloc(1, sizeof(*l));
+
+	if (l == NULL)
+		return NULL;
+	l->master = m;
+	l->refs = 1;
+	l->conf = conf;
+	l->generation = generation;
+	l->fd = -1;
+	l->expect = 1;
+	l->addr = conf->addr;
+	text_set(l);
+	record_set(l);
+	sticky_set_up(l);
+	return l;
+}
+
+struct listener *
+listener_ref(struct listener *l)
+{
+	l->refs++;
+	return l;
+}
+
+void
+listener_unref(struct listener *l)
+{
+	if (--l->refs > 0)
+		return;
+	sticky_free(l->sticky);
+	free(l);
+}
+
+/* ---- sockets ---- */
+
+/* A socket file that nobody listens on is in the way of a new one. */
+static int
+stale_remove(const struct net_addr *addr)
+{
+	struct stat st;
+	int fd, reason;
+
+	if (lstat(addr->un.sun_path, &st) == -1)
+		return errno == ENOENT ? 0 : -1;
+	if (!S_ISSOCK(st.st_mode)) {
+		errno = ENOTSOCK;
+		return -1;
+	}
+	if ((fd = net_socket(AF_UNIX, SOCK_STREAM, 0)) == -1)
+		return -1;
+	reason = connect(fd, &addr->sa, addr->len) == -1 ? errno : 0;
+	close(fd);
+	if (reason != ECONNREFUSED) {
+		errno = EADDRINUSE;
+		return -1;
+	}
+	return unlink(addr->un.sun_path);
+}
+
+static int
+unix_finish(const struct listener_conf *c)
+{
+	const char *path = c->addr.un.sun_path;
+
+	if ((c->uid != (uid_t)-1 || c->gid != (gid_t)-1) &&
+	    chown(path, c->uid, c->gid) == -1)
+		return -1;
+	return chmod(path, c->mode);
+}
+
+/* Options that accepted sockets inherit, so that none has to be set again
+ * for each connection. */
+static int
+options_set(int fd, const struct listener_conf *c)
+{
+	int family = c->addr.sa.sa_family;
+
+	if (family == AF_UNIX)
+		return 0;
+	if (c->protocol == IPPROTO_TCP &&
+	    (net_keepalive(fd, &c->keepalive) == -1 || net_nodelay(fd) == -1))
+		return -1;
+	return c->dscp >= 0 ? net_dscp(fd, family, c->dscp) : 0;
+}
+
+static int
+bind_socket(int fd, const struct listener_conf *c)
+{
+	int on = 1, v6only = c->v6only;
+
+	if (c->addr.sa.sa_family == AF_UNIX)
+		return stale_remove(&c->addr) == -1 ? -1 :
+		    bind(fd, &c->addr.sa, c->addr.len);
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == -1)
+		return -1;
+	if (c->addr.sa.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6,
+	    IPV6_V6ONLY, &v6only, sizeof(v6only)) == -1)
+		return -1;
+	if (c->vrf != NULL && net_vrf(fd, c->vrf) == -1)
+		return -1;
+	return bind(fd, &c->addr.sa, c->addr.len);
+}
+
+static int
+backlog_of(const struct listener *l)
+{
+	return l->master->overload ? l->conf->overload_backlog :
+	    l->conf->backlog;
+}
+
+int
+listener_open(struct listener *l)
+{
+	const struct listener_conf *c = l->conf;
+	int fd;
+
+	if (c->addr.len == 0) {
+		errno = ENOENT;		/* no such socket was inherited */
+		return -1;
+	}
+	fd = net_socket(c->addr.sa.sa_family, c->type, c->protocol);
+	if (fd == -1)
+		return -1;
+	if (bind_socket(fd, c) == -1 || options_set(fd, c) == -1 ||
+	    (c->addr.sa.sa_family == AF_UNIX && unix_finish(c) == -1) ||
+	    listen(fd, backlog_of(l)) == -1) {
+		net_close(fd);
+		return -1;
+	}
+	if (net_port(&c->addr) == 0 && c->addr.sa.sa_family != AF_UNIX &&
+	    net_local(fd, &l->addr) == 0)
+		text_set(l);		/* "any" has become a number */
+	record_set(l);
+	l->fd = fd;
+	return 0;
+}
+
+static void
+retry_cb(void *ctx)
+{
+	struct listener *l = ctx;
+
+	if (listener_open(l) == -1) {
+		ev_timer_set(l->master->ev, &l->retry,
+		    l->conf->retry * EV_SECOND, retry_cb, l);
+		return;
+	}
+	l->silent = false;
+	log_line("listening on %s", l->text);
+	lend_listener(l);
+	listeners_update(l->master);
+}
+
+void
+listener_retry(struct listener *l)
+{
+	ev_timer_set(l->master->ev, &l->retry, l->conf->retry * EV_SECOND,
+	    retry_cb, l);
+}
+
+static void
+watch_set(struct listener *l, bool on)
+{
+	struct master *m = l->master;
+
+	if (l->watched == on)
+		return;
+	if (!ev_has(m->ev, l->fd)) {
+		/* whoever else holds it is woken one at a time */
+		if ((listener_lent(l) ? ev_add_shared : ev_add)(m->ev, l->fd,
+		    &listener_ops, l, EV_READ) == -1) {
+			log_err("cannot watch %s: %s", l->text,
+			    strerror(errno));
+			return;
+		}
+	} else if (!on && listener_lent(l))
+		ev_del(m->ev, l->fd);	/* or a wake-up could be ours */
+	else
+		ev_interest(m->ev, l->fd, on ? EV_READ : 0);
+	l->watched = on;
+}
+
+void
+listener_close(struct listener *l)
+{
+	struct master *m = l->master;
+
+	ev_timer_stop(m->ev, &l->retry);
+	ev_timer_stop(m->ev, &l->pause);
+	if (l->fd != -1) {
+		ev_close_shared(m->ev, l->fd);
+		if (l->addr.sa.sa_family == AF_UNIX)
+			unlink(l->addr.un.sun_path);
+	}
+	l->fd = -1;
+	l->watched = false;
+	l->conf = NULL;
+	listener_unref(l);
+}
+
+bool
+listener_same(const struct listener_conf *a, const struct listener_conf *b)
+{
+	if (a->addr.len == 0 || b->addr.len == 0)
+		return a->addr.len == b->addr.len &&
+		    strcmp(a->name, b->name) == 0;
+	return a->type == b->type && a->protocol == b->protocol &&
+	    net_same(&a->addr, &b->addr) && a->v6only == b->v6only &&
+	    (a->vrf == NULL ? b->vrf == NULL :
+	    b->vrf != NULL && strcmp(a->vrf, b->vrf) == 0);
+}
+
+static bool
+sticky_equal(const struct sticky_conf *a, const struct sticky_conf *b)
+{
+	return a->period == b->period && a->size == b->size &&
+	    a->own == b->own;
+}
+
+void
+listener_adopt(struct listener *l, const struct listener_conf *c,
+    uint32_t generation)
+{
+	if (!sticky_equal(&l->conf->sticky, &c->sticky)) {
+		sticky_free(l->sticky);
+		l->sticky = NULL;
+	}
+	l->conf = c;
+	l->generation = generation;
+	l->fresh = false;
+	sticky_set_up(l);
+	record_set(l);
+	text_set(l);
+	if (l->fd == -1)
+		return;
+	if (options_set(l->fd, c) == -1 || (c->addr.sa.sa_family == AF_UNIX &&
+	    unix_finish(c) == -1))
+		log_warn("%s: options: %s", l->text, strerror(errno));
+	(void)listen(l->fd, backlog_of(l));
+}
+
+void
+listener_record(struct listener *l, struct hand *h)
+{
+	struct channel_record old = h->record;
+
+	h->record = l->record;
+	h->record.id = old.id;
+	h->record.accepted = old.accepted;
+	memcpy(h->record.peer, old.peer, sizeof(old.peer));
+	memcpy(h->record.local, old.local, sizeof(old.local));
+	h->generation = l->generation;
+}
+
+bool
+listener_lent(const struct listener *l)
+{
+	const struct master *m = l->master;
+
+	return l->conf != NULL && l->conf->accept == ACCEPT_WORKERS &&
+	    m->program->worker != NULL && m->single == NULL &&
+	    m->conf.conf->broker.spawn.exec == NULL;
+}
+
+/* ---- all of them ---- */
+
+struct listener *
+listener_by_index(struct master *m, uint32_t index)
+{
+	struct listener *l = m->listeners;
+
+	while (l != NULL && (l->fresh || l->conf->index != index))
+		l = l->next;
+	return l;
+}
+
+bool
+listeners_open(struct master *m)
+{
+	bool any = false;
+
+	for (struct listener *l = m->listeners; l != NULL; l = l->next) {
+		if (listener_open(l) == 0) {
+			log_line("listening on %s", l->text);
+			any = true;
+		} else if (l->conf->retry > 0) {
+			log_err("cannot bind %s: %s, retrying every %u s",
+			    l->text, strerror(errno), l->conf->retry);
+			listener_retry(l);
+			any = true;
+		} else
+			start_err("cannot bind %s: %s", l->text,
+			    strerror(errno));
+	}
+	return any;
+}
+
+/*
+ * The master looks at a lent socket only while nobody holds it, or to shed
+ * what comes in overload.
+ */
+static bool
+should_watch(const struct listener *l)
+{
+	const struct master *m = l->master;
+	bool shedding = m->overload && overload_policy(m) != OVERLOAD_QUEUE;
+
+	if (l->fd == -1 || l->paused || l->fresh || m->ending)
+		return false;
+	if (m->overload)
+		return shedding;
+	if (m->stalled)
+		return false;
+	return !listener_lent(l) || l->holders == 0;
+}
+
+void
+listeners_update(struct master *m)
+{
+	for (struct listener *l = m->listeners; l != NULL; l = l->next)
+		if (l->fd != -1)
+			watch_set(l, should_watch(l));
+}
+
+void
+listeners_backlog(struct master *m)
+{
+	for (struct listener *l = m->listeners; l != NULL; l = l->next)
+		if (l->fd != -1 && l->conf->backlog !=
+		    l->conf->overload_backlog)
+			(void)listen(l->fd, backlog_of(l));
+}
+
+bool
+listeners_lent(const struct master *m)
+{
+	for (const struct listener *l = m->listeners; l != NULL; l = l->next)
+		if (!l->fresh && listener_lent(l))
+			return true;
+	return false;
+}
+
+void
+listeners_close(struct master *m)
+{
+	struct listener *l;
+
+	while ((l = m->listeners) != NULL) {
+		m->listeners = l->next;
+		listener_close(l);
+	}
+}
+
+/* ---- sticky caches ---- */
+
+void
+sticky_prepare(struct master *m)
+{
+	const struct sticky_conf *s = &m->conf.conf->broker.sticky;
+
+	if (s->period > 0 && m->sticky == NULL)
+		m->sticky = sticky_new(s->size);
+}
+
+void
+sticky_worker_left(struct master *m, uint32_t number)
+{
+	if (m->sticky != NULL)
+		sticky_forget(m->sticky, number);
+	for (struct listener *l = m->listeners; l != NULL; l = l->next)
+		if (l->sticky != NULL)
+			sticky_forget(l->sticky, number);
+}

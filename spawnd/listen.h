@@ -1,0 +1,81 @@
+/*
+ * Bound sockets, owned by the master: opened, kept over reloads, accepted
+ * from in batches.
+ */
+#ifndef SPAWND_LISTEN_H
+#define SPAWND_LISTEN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../misc/ev.h"
+#include "../misc/log.h"
+#include "channel.h"
+#include "conf.h"
+
+struct hand;
+struct master;
+struct sticky;
+
+/*
+ * On the master's list while its configuration has it. Connections that
+ * wait in the master hold references beyond that.
+ */
+struct listener {
+	struct listener		*next;
+	struct master		*master;
+	unsigned		 refs;
+	const struct listener_conf *conf;	/* NULL once removed */
+	uint32_t		 generation;	/* of conf */
+	struct channel_record	 record;	/* what its connections share */
+	struct net_addr		 addr;		/* as bound */
+	char			 text[NET_TEXT + 32];	/* endpoint, for logs */
+	int			 fd;		/* -1: not open (retrying) */
+	bool			 watched;	/* by the master's loop */
+	bool			 paused;	/* out of descriptors */
+	bool			 silent;	/* failure was logged */
+	bool			 fresh;		/* opened by a reload that is
+						   not committed */
+	unsigned		 holders;	/* workers it is lent to */
+	unsigned		 expect, full;	/* see listener_readable */
+	struct ev_timer		 retry, pause;
+	struct sticky		*sticky;	/* its own cache; NULL */
+	struct log_limit	 acl_limit;
+	uint64_t		 accepted, refused;
+};
+
+struct listener *listener_new(struct master *, const struct listener_conf *,
+	    uint32_t generation);
+struct listener *listener_ref(struct listener *);
+void	 listener_unref(struct listener *);
+/* Bind and listen. -1 and errno; nothing stays open then. */
+int	 listener_open(struct listener *);
+/* Closed, off its timers; the reference of the list is given back. */
+void	 listener_close(struct listener *);
+/* The same endpoint with other settings, from the next accept on. */
+void	 listener_adopt(struct listener *, const struct listener_conf *,
+	    uint32_t generation);
+bool	 listener_same(const struct listener_conf *,
+	    const struct listener_conf *);
+/* Writes the listener's part of a record anew. */
+void	 listener_record(struct listener *, struct hand *);
+/* Workers accept there (whether or not one holds it now). */
+bool	 listener_lent(const struct listener *);
+/* Try again every so often. */
+void	 listener_retry(struct listener *);
+struct listener *listener_by_index(struct master *, uint32_t index);
+
+/* Opens all that are not open. false: none is open or being retried. */
+bool	 listeners_open(struct master *);
+/* Who is watched, after anything changed that it depends on. */
+void	 listeners_update(struct master *);
+/* Backlogs, after overload began or ended. */
+void	 listeners_backlog(struct master *);
+bool	 listeners_lent(const struct master *);
+void	 listeners_close(struct master *);
+
+/* Sticky caches. */
+void	 sticky_prepare(struct master *);
+void	 sticky_worker_left(struct master *, uint32_t number);
+
+#endif

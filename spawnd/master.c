@@ -1,0 +1,582 @@
+/*
+ * The supervisor's loop: signals, housekeeping, titles, and the end.
+ */
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "../misc/log.h"
+#include "../misc/net.h"
+#include "../misc/title.h"
+#include "features.h"
+#include "accept.h"
+#include "crew.h"
+#include "lend.h"
+#include "listen.h"
+#include "logs.h"
+#include "master.h"
+#include "overload.h"
+#include "own.h"
+#include "proc.h"
+#include "reload.h"
+#include "seats.h"
+#include "start.h"
+#include "status.h"
+
+#define TICK		EV_SECOND	/* while there is something to see */
+#define TICK_IDLE	(30 * EV_SECOND)
+#define END_LOOK	(20 * EV_MS)
+#define END_WAIT	(30 * EV_SECOND)	/* for workers not READY */
+#define REVOKE_WAIT	(5 * EV_SECOND)
+
+static const struct {
+	int		 signo;
+	const char	*name;
+} signal_names[] = {
+	{ SIGHUP, "SIGHUP" }, { SIGINT, "SIGINT" }, { SIGQUIT, "SIGQUIT" },
+	{ SIGILL, "SIGILL" }, { SIGTRAP, "SIGTRAP" },
+	{ SIGABRT, "SIGABRT" }, { SIGBUS, "SIGBUS" }, { SIGFPE, "SIGFPE" },
+	{ SIGKILL, "SIGKILL" }, { SIGUSR1, "SIGUSR1" },
+	{ SIGSEGV, "SIGSEGV" }, { SIGUSR2, "SIGUSR2" },
+	{ SIGPIPE, "SIGPIPE" }, { SIGALRM, "SIGALRM" },
+	{ SIGTERM, "SIGTERM" }, { SIGXCPU, "SIGXCPU" },
+	{ SIGXFSZ, "SIGXFSZ" }, { SIGSYS, "SIGSYS" },
+};
+
+const char *
+signal_name(int signo)
+{
+	for (size_t i = 0; i < sizeof(signal_names) / sizeof(*signal_names);
+	    i++)
+		if (signal_names[i].signo == signo)
+			return signal_names[i].name;
+	return "?";
+}
+
+void
+master_request(const struct master *m, struct conf_request *r)
+{
+	start_request(m->start, m->program, r);
+}
+
+/* ---- titles ---- */
+
+static void
+title_cb(void *ctx)
+{
+	struct master *m = ctx;
+	uint64_t again = title_flush(ev_now(m->ev));
+
+	if (again > 0)
+		ev_timer_set(m->ev, &m->title, again, title_cb, m);
+}
+
+static void
+title_show(struct master *m)
+{
+	const char *text = m->conf.conf->broker_common.proctitle;
+	uint64_t n = crew_everyone(m), total, capacity, again;
+	char status[64];
+
+	crew_refresh(m);
+	total = crew_total(m);
+	capacity = crew_capacity(m);
+	if (m->reload != NULL)
+		snprintf(status, sizeof(status), "loading configuration");
+	else if (m->overload)
+		snprintf(status, sizeof(status), "%s", overload_text(m));
+	else
+		snprintf(status, sizeof(status), "%" PRIu64 " free",
+		    capacity > total ? capacity - total : 0);
+	again = title_set(ev_now(m->ev), "%s: %s%s%" PRIu64
+	    " connection%s, %s", m->start->base, text != NULL ? text : "",
+	    text != NULL ? ": " : "", n, n == 1 ? "" : "s", status);
+	if (again > 0)
+		ev_timer_set(m->ev, &m->title, again, title_cb, m);
+}
+
+static void
+title_due_cb(void *ctx)
+{
+	title_show(ctx);
+}
+
+void
+master_title(struct master *m)
+{
+	if (!ev_timer_pending(&m->title))
+		ev_timer_set(m->ev, &m->title, TITLE_PERIOD, title_due_cb, m);
+}
+
+/* ---- housekeeping ---- */
+
+static void
+look_cb(void *ctx)
+{
+	crew_look(ctx);
+}
+
+void
+master_changed(struct master *m)
+{
+	if (m->ev != NULL)
+		ev_defer(m->ev, &m->look, look_cb, m);
+}
+
+/* Does anything change by itself? Else the next tick may come late. */
+static bool
+restless(const struct master *m)
+{
+	for (const struct proc *p = m->oldest; p != NULL; p = p->newer)
+		if (p->owes != 0 || p->suspected || p->killed ||
+		    p->state == PROC_STARTING)
+			return true;
+	return crew_everyone(m) > 0 || m->crew.n >
+	    m->conf.conf->broker.spawn.instances_min || m->reload != NULL;
+}
+
+static void
+tick_cb(void *ctx)
+{
+	struct master *m = ctx;
+	bool busy = m->busy;
+
+	m->busy = false;
+	proc_watch(m, ev_now(m->ev));
+	crew_shrink(m, ev_now(m->ev));
+	crew_look(m);
+	title_show(m);
+	ev_timer_set(m->ev, &m->tick, busy || restless(m) ? TICK : TICK_IDLE,
+	    tick_cb, m);
+}
+
+void
+master_stir(struct master *m)
+{
+	if (m->busy)
+		return;
+	m->busy = true;
+	ev_timer_set(m->ev, &m->tick, TICK, tick_cb, m);
+}
+
+static void
+rotate_cb(void *ctx)
+{
+	struct master *m = ctx;
+	uint64_t now = ev_clock(m->ev);
+	uint64_t lifetime = (m->program->ticket_lifetime != NULL ?
+	    m->program->ticket_lifetime(m->conf.conf) : TICKETS_LIFETIME) *
+	    EV_SECOND;
+
+	switch (tickets_rotate(&m->tickets, now, lifetime)) {
+	case -1:
+		log_err("ticket keys: %s", strerror(errno));
+		ev_timer_set(m->ev, &m->rotate, EV_SECOND, rotate_cb, m);
+		return;
+	case 1:
+		for (struct proc *p = m->oldest; p != NULL; p = p->newer)
+			if (p->greeted)
+				proc_tickets(p);
+		if (m->single != NULL)
+			own_single_tickets(m->single, m->tickets.keys,
+			    m->tickets.n);
+		break;
+	default:
+		break;
+	}
+	ev_timer_set(m->ev, &m->rotate, tickets_due(&m->tickets, lifetime) -
+	    now, rotate_cb, m);
+}
+
+/* ---- the end ---- */
+
+void
+master_abort(struct master *m, int status)
+{
+	if (m->status == 0)
+		m->status = status;
+	m->ending = true;
+	reload_cancel(m);
+	for (struct proc *p = m->oldest; p != NULL; p = p->newer)
+		proc_kill(p, SIGTERM);
+	log_err("configuration not usable");
+	ev_stop(m->ev, status);
+}
+
+static bool
+somebody_waits(const struct master *m)
+{
+	if (m->homeless.n > 0)
+		return true;
+	for (const struct proc *p = m->oldest; p != NULL; p = p->newer)
+		if (p->out.n > 0)
+			return true;
+	return false;
+}
+
+static void
+end_finish(struct master *m)
+{
+	listeners_close(m);
+	for (struct proc *p = m->oldest, *next; p != NULL; p = next) {
+		next = p->newer;
+		proc_may_die(p);
+	}
+	daemon_pidfile_close(&m->pidfile);
+	ev_stop(m->ev, 0);
+}
+
+/* Until all that was accepted is in the hands of workers. */
+static void
+end_look_cb(void *ctx)
+{
+	struct master *m = ctx;
+
+	crew_refresh(m);
+	hand_settle(m);
+	hand_flush_all(m);
+	if (!somebody_waits(m) || ev_now(m->ev) - m->end_began >= END_WAIT) {
+		end_finish(m);
+		return;
+	}
+	ev_timer_set(m->ev, &m->end, END_LOOK, end_look_cb, m);
+}
+
+/* Nobody else accepts any more: what is queued is the last there is. */
+static void
+end_drain(struct master *m)
+{
+	for (struct listener *l = m->listeners; l != NULL; l = l->next)
+		accept_all(l);
+	end_look_cb(m);
+}
+
+static void
+end_late_cb(void *ctx)
+{
+	struct master *m = ctx;
+
+	lend_late(m);
+	end_drain(m);
+}
+
+void
+master_revoked(struct master *m)
+{
+	reload_revoked(m);
+	if (m->ending && ev_timer_pending(&m->end))
+		ev_timer_set(m->ev, &m->end, 0, end_late_cb, m);
+}
+
+/* Sessions in this very process: it ends with the last of them. */
+static void
+end_single(struct master *m)
+{
+	for (struct listener *l = m->listeners; l != NULL; l = l->next)
+		accept_all(l);
+	hand_flush_all(m);
+	listeners_close(m);
+	daemon_pidfile_close(&m->pidfile);
+	own_single_drain(m->single);
+	if (proc_use(m->oldest) == 0)
+		ev_stop(m->ev, 0);
+}
+
+void
+master_end(struct master *m, const char *why)
+{
+	if (m->ending) {
+		if (m->single != NULL) {
+			own_single_kill(m->single);
+			ev_stop(m->ev, 0);
+		}
+		return;
+	}
+	log_line("signal %s: ending", why);
+	reload_cancel(m);
+	m->ending = true;
+	m->end_began = ev_now(m->ev);
+	listeners_update(m);
+	if (m->single != NULL) {
+		end_single(m);
+		return;
+	}
+	for (struct listener *l = m->listeners; l != NULL; l = l->next)
+		lend_revoke(l);
+	if (lend_awaited(m) > 0)
+		ev_timer_set(m->ev, &m->end, REVOKE_WAIT, end_late_cb, m);
+	else
+		end_drain(m);
+}
+
+/* ---- signals ---- */
+
+static void
+signal_end_cb(void *ctx, int signo)
+{
+	master_end(ctx, signal_name(signo));
+}
+
+static void
+signal_reload_cb(void *ctx, int signo)
+{
+	struct master *m = ctx;
+
+	if (signo == SIGHUP)
+		reload_start(m, RELOAD_FILE);
+	else if (m->single == NULL)
+		reload_start(m, RELOAD_WORKERS);
+}
+
+static void
+signal_status_cb(void *ctx, int signo)
+{
+	struct master *m = ctx;
+
+	(void)signo;
+	logs_reopen(m);
+	status_log(m);
+}
+
+static void
+signal_child_cb(void *ctx, int signo)
+{
+	struct master *m = ctx;
+	int wstatus;
+	pid_t pid;
+
+	(void)signo;
+	while ((pid = waitpid(-1, &wstatus, WNOHANG)) > 0)
+		if (!reload_reaped(m, pid))
+			proc_reaped(m, pid, wstatus);
+}
+
+static int
+signals_set(struct master *m)
+{
+	static const struct {
+		int	  signo;
+		void	(*cb)(void *, int);
+	} signals[] = {
+		{ SIGTERM, signal_end_cb }, { SIGINT, signal_end_cb },
+		{ SIGHUP, signal_reload_cb }, { SIGUSR1, signal_reload_cb },
+		{ SIGUSR2, signal_status_cb }, { SIGCHLD, signal_child_cb },
+		{ SIGPIPE, NULL },
+	};
+
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
+		if (ev_signal(m->ev, signals[i].signo, signals[i].cb, m) ==
+		    -1)
+			return -1;
+	return 0;
+}
+
+/* ---- start ---- */
+
+static int
+listeners_make(struct master *m)
+{
+	const struct spawnd_conf *c = &m->conf.conf->broker;
+	struct listener **end = &m->listeners;
+
+	for (size_t i = 0; i < c->nlisteners; i++) {
+		*end = listener_new(m, &c->listeners[i], m->generation);
+		if (*end == NULL)
+			return -1;
+		end = &(*end)->next;
+	}
+	return 0;
+}
+
+static void
+warn_accept_workers(const struct master *m)
+{
+	for (const struct listener *l = m->listeners; l != NULL; l = l->next)
+		if (l->conf->accept == ACCEPT_WORKERS && !listener_lent(l)) {
+			log_warn("accept = workers: not here, the master "
+			    "accepts");
+			return;
+		}
+}
+
+/* Options that this version reads and checks, and does nothing about. */
+static void
+warn_unavailable(const struct compiled *c)
+{
+	const struct {
+		bool		 given;
+		const char	*name;
+	} options[] = {
+		{ c->broker.status_given, "status socket" },
+		{ c->broker_common.refresh > 0 ||
+		    c->worker_common.refresh > 0, "refresh" },
+		{ c->broker.spawn.ipc_key > 0, "ipc key" },
+	};
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++)
+		if (options[i].given)
+			log_warn("%s: not available in this version",
+			    options[i].name);
+}
+
+static void
+single_done_cb(void *ctx)
+{
+	struct master *m = ctx;
+
+	if (m->ending && proc_use(m->oldest) == 0)
+		ev_stop(m->ev, 0);
+	master_changed(m);
+	master_title(m);
+	master_stir(m);
+}
+
+static int
+single_start(struct master *m, int limit)
+{
+	static const struct own_hooks hooks = { .done = single_done_cb };
+	struct diag *d = diag_new();
+	struct proc *p = proc_single(m);
+	int ok;
+
+	if (d == NULL || p == NULL)
+		return -1;
+	p->limit = (uint32_t)(limit - 10) / 2;
+	m->single = own_single(m->program, m->ev, &p->seats->board,
+	    p->column, &hooks, m);
+	if (m->single == NULL)
+		return -1;
+	ok = own_single_prepare(m->single, m->conf.conf, d);
+	if (ok == -1)
+		diag_log(d);
+	else
+		own_single_commit(m->single);
+	diag_free(d);
+	proc_set(p, PROC_READY);
+	return ok;
+}
+
+static int
+workers_start(struct master *m, int limit)
+{
+	const struct spawn_conf *s = &m->conf.conf->broker.spawn;
+
+	if (m->start->single || m->conf.conf->broker.single) {
+		char place[300] = "-1";
+
+		if (!m->start->single)
+			snprintf(place, sizeof(place), "%s:%u",
+			    m->conf.conf->broker.single_place.file,
+			    m->conf.conf->broker.single_place.line);
+		log_warn("single-process mode is not recommended for "
+		    "production (%s)", place);
+		if (single_start(m, limit) == -1)
+			return EX_CONFIG;
+		if (!identity_take(s)) {
+			log_err("cannot become what 'spawn' says: %s",
+			    strerror(errno));
+			return EX_NOPERM;
+		}
+	}
+	warn_accept_workers(m);
+	rotate_cb(m);
+	crew_look(m);
+	return 0;
+}
+
+/* Bind, pid file, limits and loop, in the order of 1.5. */
+static int
+master_open(struct master *m, int daemon_fd, int *limit)
+{
+	const char *pidfile = m->start->pidfile != NULL ? m->start->pidfile :
+	    m->conf.conf->broker.pidfile;
+	char error[DAEMON_ERROR];
+	int status;
+
+	*limit = daemon_raise_limit();
+	m->ev = ev_new(source_getenv(m->conf.conf->source,
+	    "IO_POLL_MECHANISM"), false);
+	if (m->ev == NULL || signals_set(m) == -1 || listeners_make(m) == -1) {
+		start_err("cannot start: %s", strerror(errno));
+		return EX_OSERR;
+	}
+	m->started = ev_now(m->ev);
+	if (!listeners_open(m)) {
+		start_err("no listener could be bound, giving up");
+		return EX_TEMPFAIL;
+	}
+	if (pidfile != NULL && (status = daemon_pidfile_open(&m->pidfile,
+	    pidfile, error)) != 0) {
+		start_err("%s", error);
+		return status;
+	}
+	seats_prepare(m, m->conf.conf, m->generation);
+	sticky_prepare(m);
+	m->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (*limit > ev_limit(m->ev))
+		*limit = ev_limit(m->ev);
+	daemon_ready(daemon_fd, 0,
+	    m->conf.conf->broker_common.debug_path != NULL);
+	return 0;
+}
+
+static void
+master_clear(struct master *m)
+{
+	struct hand *h;
+
+	while ((h = hand_pop(&m->homeless)) != NULL)
+		hand_free(m, h);
+	listeners_close(m);
+	for (struct proc *p = m->oldest, *next; p != NULL; p = next) {
+		next = p->newer;
+		proc_free(p);
+	}
+	if (m->single != NULL)
+		own_single_free(m->single);
+	while ((h = m->free_hands) != NULL) {
+		m->free_hands = h->next;
+		free(h);
+	}
+	sticky_free(m->sticky);
+	seats_clear(m);
+	crew_clear(m);
+	tickets_clear(&m->tickets);
+	daemon_pidfile_close(&m->pidfile);
+	if (m->reserve != -1)
+		close(m->reserve);
+	if (m->ev != NULL)
+		ev_free(m->ev);
+	loaded_clear(&m->conf);
+}
+
+int
+master_run(const struct program *program, const struct start *start,
+    struct loaded *conf, int daemon_fd)
+{
+	struct master m = { .program = program, .start = start,
+	    .conf = *conf, .generation = 1, .reserve = -1,
+	    .pidfile = { -1, NULL } };
+	int status, limit;
+
+	loaded_init(conf);
+	m.conf.conf->generation = m.generation;
+	log_line("starting, version %s", PACKAGE_VERSION);
+	warn_unavailable(m.conf.conf);
+	status = master_open(&m, daemon_fd, &limit);
+	if (status == 0)
+		status = workers_start(&m, limit);
+	if (status == 0) {
+		tick_cb(&m);
+		status = ev_run(m.ev);
+	}
+	master_clear(&m);
+	return status;
+}

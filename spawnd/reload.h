@@ -1,0 +1,38 @@
+/*
+ * From one configuration to the next (5.6): read and proven beside the
+ * running one, prepared in every worker, adopted at one point.
+ */
+#ifndef SPAWND_RELOAD_H
+#define SPAWND_RELOAD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct loaded;
+struct master;
+struct proc;
+
+enum reload_kind {
+	RELOAD_FILE = 1,	/* SIGHUP: the file again */
+	RELOAD_WORKERS = 2	/* SIGUSR1: the same, with new workers */
+};
+
+/* One that comes while another is under way is done after it, once. */
+void	 reload_start(struct master *, enum reload_kind);
+/* The configuration of that generation, committed or being prepared; NULL
+ * if there is no such any more. */
+const struct loaded *reload_conf(const struct master *, uint32_t generation);
+
+/* What the preparation waits for. */
+void	 reload_proc_ready(struct proc *);
+void	 reload_proc_failed(struct proc *);
+void	 reload_proc_gone(struct proc *);
+/* All lent sockets that were asked for have come back. */
+void	 reload_revoked(struct master *);
+/* SIGCHLD: true if it was the child that reads the configuration. */
+bool	 reload_reaped(struct master *, pid_t);
+/* Given up, without a word: the service ends. */
+void	 reload_cancel(struct master *);
+
+#endif

@@ -1,0 +1,332 @@
+/*
+ * main() of every program here: the command line, the configuration, and
+ * which role this process has (1.2, 1.5, 2).
+ */
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "../misc/log.h"
+#include "../misc/str.h"
+#include "../misc/title.h"
+#include "features.h"
+#include "load.h"
+#include "logs.h"
+#include "master.h"
+#include "own.h"
+#include "self.h"
+#include "start.h"
+#include "try.h"
+
+extern char **environ;
+
+enum { OPTION_PLAN = 256, OPTION_JSON };
+
+static const struct option long_options[] = {
+	{ "help",   no_argument, NULL, 'h' },
+	{ "status", no_argument, NULL, 's' },
+	{ "plan",   no_argument, NULL, OPTION_PLAN },
+	{ "json",   no_argument, NULL, OPTION_JSON },
+	{ NULL, 0, NULL, 0 }
+};
+
+static void
+usage(FILE *fp, const char *name)
+{
+	fprintf(fp,
+	    "usage: %s [-1DPbfv] [-I id] [-i id] [-d level] [-k keyfile] "
+	    "[-p pidfile] FILE [id]\n"
+	    "  -P        check FILE and end\n"
+	    "  -f, -b    stay in the foreground, go to the background\n"
+	    "  -1        single process: accept and serve in one\n"
+	    "  -D        copy the log to standard error\n"
+	    "  -d LEVEL  debug bits\n"
+	    "  -I ID     section of the broker\n"
+	    "  -i ID     section of the workers\n"
+	    "  -p FILE   pid file\n"
+	    "  -k FILE   public key that must have signed FILE, a URL\n"
+	    "  -v, -h    version, this text\n", name);
+}
+
+void
+start_err(const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	/* whoever typed the command wants to know, wherever the log goes */
+	log_stderr(true);
+	log_err("%s", text);
+	log_stderr(isatty(STDERR_FILENO));
+}
+
+/* "-1", decimal or 0x; masked with ALL. */
+static bool
+debug_parse(const char *text, uint32_t *bits)
+{
+	char *end;
+	unsigned long n;
+	bool hex = strncmp(text, "0x", 2) == 0 || strncmp(text, "0X", 2) == 0;
+
+	if (strcmp(text, "-1") == 0) {
+		*bits = DEBUG_ALL;
+		return true;
+	}
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	n = strtoul(text, &end, hex ? 16 : 10);
+	if (errno != 0 || *end != '\0' || end == text || n > UINT32_MAX)
+		return false;
+	*bits |= (uint32_t)n & DEBUG_ALL;
+	return true;
+}
+
+/* One option. -1: go on, else the status to end with. */
+static int
+option_take(struct start *s, const struct program *program, int c)
+{
+	switch (c) {
+	case 'P': s->check = true; return -1;
+	case 'D': s->stderr_copy = true; return -1;
+	case '1': s->single = true; return -1;
+	case 'I': s->broker_id = optarg; return -1;
+	case 'i': s->worker_id = optarg; return -1;
+	case 'p': s->pidfile = optarg; return -1;
+	case 'k': s->keyfile = optarg; return -1;
+	case 'b':
+	case 'f':
+		s->background = c == 'b';
+		s->foreground = c == 'f';
+		return -1;
+	case 'd':
+		s->debug_text = optarg;
+		if (debug_parse(optarg, &s->debug))
+			return -1;
+		fprintf(stderr, "%s: -d: '%s' is not a number\n", s->base,
+		    optarg);
+		break;
+	case 'v':
+		printf("%s version %s%s\n", program->name, PACKAGE_VERSION,
+		    program->features != NULL ? program->features : "");
+		return 0;
+	case 'h':
+		usage(stdout, s->base);
+		return 0;
+	case 's':
+	case OPTION_PLAN:
+	case OPTION_JSON:
+		fprintf(stderr, "%s: %s: not available in this version\n",
+		    s->base, c == 's' ? "-s" : c == OPTION_PLAN ? "--plan" :
+		    "--json");
+		return EX_USAGE;
+	default:
+		break;
+	}
+	usage(stderr, s->base);
+	return EX_USAGE;
+}
+
+static bool
+is_url(const char *file)
+{
+	return strncmp(file, "http://", 7) == 0 ||
+	    strncmp(file, "https://", 8) == 0 ||
+	    strncmp(file, "file://", 7) == 0;
+}
+
+static int
+options_read(struct start *s, const struct program *program, int argc,
+    char **argv)
+{
+	int c, status;
+
+	while ((c = getopt_long(argc, argv, "1DPbfvhsd:I:i:p:k:",
+	    long_options, NULL)) != -1)
+		if ((status = option_take(s, program, c)) != -1)
+			return status;
+	if (argc - optind < 1 || argc - optind > 2) {
+		usage(stderr, s->base);
+		return EX_USAGE;
+	}
+	s->file = argv[optind];
+	if (argc - optind == 2 && s->broker_id == NULL)
+		s->broker_id = argv[optind + 1];
+	if (s->single && program->broker_only) {
+		fprintf(stderr, "%s: -1: a broker needs workers\n", s->base);
+		return EX_USAGE;
+	}
+	if (s->keyfile != NULL && !is_url(s->file)) {
+		fprintf(stderr, "%s: -k: '%s' is no URL\n", s->base, s->file);
+		return EX_USAGE;
+	}
+	if (is_url(s->file)) {
+		start_err("cannot fetch %s: not available in this version",
+		    s->file);
+		return EX_NOINPUT;
+	}
+	return -1;
+}
+
+/* Whatever file, name of a program and look-ups there are: also what own
+ * workers compile by. */
+void
+start_request(const struct start *s, const struct program *program,
+    struct conf_request *r)
+{
+	*r = (struct conf_request){
+		.program = program, .file = s->file,
+		.broker_id = s->broker_id, .worker_id = s->worker_id,
+		.argv0 = s->argv[0], .self = s->self,
+	};
+}
+
+static int
+check_only(const struct start *s, const struct program *program)
+{
+	struct load_request r = { .environ_base = s->environ_base,
+	    .to_stderr = true };
+	struct compiled *c = NULL;
+	int status;
+
+	start_request(s, program, &r.conf);
+	r.conf.check = true;
+	r.conf.trace = (s->debug & DEBUG_PARSE) != 0;
+	status = load_check(&r, &c);
+	if (c != NULL && program->broker_only && status == 0)
+		status = try_worker(c, s);
+	if (c != NULL)
+		compiled_unref(c);
+	return status;
+}
+
+/*
+ * inetd: "wait" hands over a listening socket; a connected one is a "nowait"
+ * service. A UNIX socket may be anything a supervisor has left there.
+ */
+static bool
+inetd_nowait(void)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss), optlen = sizeof(int);
+	int type = 0, listening = 0;
+
+	if (getsockname(0, (struct sockaddr *)&ss, &len) == -1 ||
+	    (ss.ss_family != AF_INET && ss.ss_family != AF_INET6) ||
+	    getsockopt(0, SOL_SOCKET, SO_TYPE, &type, &optlen) == -1 ||
+	    type != SOCK_STREAM)
+		return false;
+	optlen = sizeof(int);
+	return getsockopt(0, SOL_SOCKET, SO_ACCEPTCONN, &listening,
+	    &optlen) == 0 && listening == 0;
+}
+
+/* Everything that stands before the first bind. */
+static int
+configuration_load(const struct start *s, const struct program *program,
+    struct loaded *conf)
+{
+	struct load_request r = { .environ_base = s->environ_base,
+	    .print = true,
+	    .to_stderr = s->stderr_copy || isatty(STDERR_FILENO) };
+	int status;
+
+	umask(077);
+	start_request(s, program, &r.conf);
+	r.conf.trace = (s->debug & DEBUG_PARSE) != 0;
+	status = load_wait(&r, conf);
+	umask(022);
+	if (status != 0) {
+		start_err("configuration not usable");
+		return status;
+	}
+	if (conf->conf->broker.nlisteners == 0) {
+		start_err("no listeners configured");
+		return EX_OSERR;
+	}
+	return 0;
+}
+
+static int
+logs_open(const struct start *s, const struct compiled *c)
+{
+	struct diag *d = diag_new();
+	int status = 0;
+	bool single = s->single || c->broker.single;
+
+	if (d == NULL)
+		return EX_OSERR;
+	if (!logs_apply(s, &c->broker_common, single ? "single" : "master",
+	    d) || !logs_try(&c->worker_common, d)) {
+		char first[512];
+
+		start_err("%s", diag_first(d, first, sizeof(first)));
+		status = diag_status(d);
+	}
+	diag_free(d);
+	return status;
+}
+
+static int
+serve(const struct start *s, const struct program *program)
+{
+	struct loaded conf;
+	int status, daemon_fd = -1;
+
+	if (inetd_nowait()) {
+		start_err("inetd: only 'wait' services are possible");
+		return EX_USAGE;
+	}
+	if ((status = configuration_load(s, program, &conf)) != 0) {
+		loaded_clear(&conf);
+		return status;
+	}
+	if (s->background || (conf.conf->broker.background &&
+	    !s->foreground)) {
+		if ((daemon_fd = daemon_fork()) == -1) {
+			start_err("cannot go to the background: %s",
+			    strerror(errno));
+			loaded_clear(&conf);
+			return EX_OSERR;
+		}
+	}
+	if ((status = logs_open(s, conf.conf)) != 0) {
+		loaded_clear(&conf);
+		return status;
+	}
+	return master_run(program, s, &conf, daemon_fd);
+}
+
+int
+spawnd_main(const struct program *program, int argc, char **argv)
+{
+	struct start s = { .base = NULL };
+	char self[PATH_MAX];
+	int status;
+
+	argv = title_open(argc, argv);
+	s.argv = argv;
+	s.environ_base = environ;
+	s.base = str_base(argv[0]);
+	log_open(s.base);
+	if (own_is_worker())
+		return own_main(program, argc, argv);
+	log_stderr(isatty(STDERR_FILENO));
+	if ((status = options_read(&s, program, argc, argv)) != -1)
+		return status;
+	s.self = self_path(argv[0], self, sizeof(self));
+	if (s.check)
+		return check_only(&s, program);
+	return serve(&s, program);
+}

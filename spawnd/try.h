@@ -1,0 +1,13 @@
+/*
+ * The worker program of a stand-alone broker checks its own section (-P).
+ */
+#ifndef SPAWND_TRY_H
+#define SPAWND_TRY_H
+
+struct compiled;
+struct start;
+
+/* Runs EXEC -P FILE ID, 10 s at the most. The exit status for ours. */
+int	 try_worker(const struct compiled *, const struct start *);
+
+#endif

@@ -1,0 +1,38 @@
+/*
+ * tcprelay: the broker with the relay engine as its worker, configured in
+ * the `id = tcprelay` language.
+ */
+#include "features.h"
+
+#include "../spawnd/program.h"
+#include "config.h"
+#include "worker.h"
+
+#ifdef HAVE_OPENSSL
+#define FEATURE_TLS	"/TLS"
+#else
+#define FEATURE_TLS	""
+#endif
+
+static unsigned
+ticket_lifetime(const struct compiled *c)
+{
+	const struct config *config = c->worker;
+
+	return config->tls.lifetime;
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct program tcprelay = {
+		.name = "tcprelay", .features = FEATURE_TLS,
+		.section = &tcprelay_section,
+		.check = config_check, .rows = config_rows,
+		.row_count = config_row_count,
+		.ticket_lifetime = ticket_lifetime,
+		.worker = &relay_worker_ops,
+	};
+
+	return spawnd_main(&tcprelay, argc, argv);
+}
