@@ -261,12 +261,12 @@ push(struct stream *s, struct call *c)
 static const char *
 library_reason(const SSL *ssl, char buf[static TLS_ERROR])
 {
-	unsigned long code = ERR_peek_error();
+	unsigned long code = tls_library_error();
 	bool verify = ERR_GET_LIB(code) == ERR_LIB_SSL &&
 	    ERR_GET_REASON(code) == SSL_R_CERTIFICATE_VERIFY_FAILED;
 	long result = SSL_get_verify_result(ssl);
 
-	snprintf(buf, TLS_ERROR, "%s%s%s", tls_library_reason(),
+	snprintf(buf, TLS_ERROR, "%s%s%s", tls_error_text(code),
 	    verify ? ": " : "",
 	    verify ? X509_verify_cert_error_string(result) : "");
 	return buf;

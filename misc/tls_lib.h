@@ -85,7 +85,9 @@ STACK_OF(X509)	*tls_load_authorities(const struct tls_file *,
 		    char error[static TLS_ERROR]);
 /* Whether there is a file or directory of authorities at all. */
 bool		 tls_load_system_has(void);
-/* The earliest error of OpenSSL as text; empties the queue. */
-const char	*tls_library_reason(void);
+/* What went wrong in OpenSSL; empties its queue of errors. */
+unsigned long	 tls_library_error(void);
+const char	*tls_error_text(unsigned long code);
+const char	*tls_library_reason(void);	/* both in one */
 
 #endif

@@ -18,18 +18,35 @@
 
 #define WARN_DAYS	14
 
-const char *
-tls_library_reason(void)
+/* The first one of libssl itself, which knows what it was doing; those of
+ * the layers below it come before. */
+unsigned long
+tls_library_error(void)
 {
-	unsigned long code = ERR_peek_error();
+	unsigned long first = ERR_get_error(), code = first;
+
+	while (code != 0 && ERR_GET_LIB(code) != ERR_LIB_SSL)
+		code = ERR_get_error();
+	ERR_clear_error();
+	return code != 0 ? code : first;
+}
+
+const char *
+tls_error_text(unsigned long code)
+{
 	const char *text = NULL;
 
 	if (code != 0)
 		text = ERR_SYSTEM_ERROR(code) ?
 		    strerror(ERR_GET_REASON(code)) :
 		    ERR_reason_error_string(code);
-	ERR_clear_error();
 	return text != NULL ? text : "unknown reason";
+}
+
+const char *
+tls_library_reason(void)
+{
+	return tls_error_text(tls_library_error());
 }
 
 /* Without a passphrase the answer is "none", never a question on the
