@@ -23,7 +23,7 @@ struct lent {
 	struct compiled			*conf;	/* a reference */
 	const struct listener_conf	*l;	/* in conf */
 	struct net_addr			 local;	/* of accepted connections,
-						   len 0: ask each */
+						   family 0: differs */
 	int				 fd;
 	uint32_t			 index;
 	/* An accept that finds nothing is expensive: how many are taken per
@@ -121,11 +121,11 @@ lent_log_refused(struct lent *l, const struct net_addr *peer, unsigned line)
 	if (held > 0)
 		log_line("%u more connections refused", held);
 	if (line > 0)
-		log_line("connection from %s refused by line %u",
-		    net_text(peer, text), line);
+		log_line("connection from [%s] refused by line %u",
+		    net_ip_text(peer, text), line);
 	else
-		log_line("connection from %s refused, no line permits it",
-		    net_text(peer, text));
+		log_line("connection from [%s] refused, no line permits it",
+		    net_ip_text(peer, text));
 }
 
 static void
@@ -133,7 +133,6 @@ lent_fill(struct lent *l, struct spawnd_conn *c, int fd,
     const struct net_addr *peer, uint64_t now)
 {
 	struct own *o = l->lents->own;
-	struct net_addr local = l->local;
 
 	memset(c, 0, sizeof(*c));
 	c->fd = fd;
@@ -148,9 +147,7 @@ lent_fill(struct lent *l, struct spawnd_conn *c, int fd,
 	c->protocol = (uint16_t)l->l->protocol;
 	memcpy(c->realm, l->l->realm, sizeof(c->realm));
 	c->peer = peer->ss;
-	if (local.len == 0 && net_local(fd, &local) == -1)
-		local.ss.ss_family = AF_UNSPEC;
-	c->local = local.ss;
+	c->local = l->local.ss;
 }
 
 /* One client that waits sees the policy instead of silence. */
@@ -180,6 +177,7 @@ static enum lent_outcome
 lent_failed(struct lent *l)
 {
 	struct lents *ls = l->lents;
+	bool none = errno == EMFILE || errno == ENFILE;
 	unsigned held = 0;
 
 	switch (errno) {
@@ -205,8 +203,9 @@ lent_failed(struct lent *l)
 	}
 	if (log_allow(&ls->log_failed, ev_now(ls->own->ev), EV_SECOND, 1,
 	    &held))
-		log_warn("accept: %s", strerror(errno));
-	if (errno == EMFILE || errno == ENFILE)
+		log_warn(none ? "out of descriptors (accept: %s)" :
+		    "accept: %s", strerror(errno));
+	if (none)
 		lent_shed(l);
 	return LENT_NORES;
 }
@@ -310,16 +309,17 @@ lent_free(struct lents *ls, struct lent **p)
 	free(l);
 }
 
-/* What getsockname() on each connection would say, where that is the same
- * for all of them. */
+/* Where the address is not the same for all connections, who wants to know
+ * it asks the socket: most do not. */
 static void
 lent_local(struct lent *l)
 {
-	if (l->l->addr.len != 0 && !net_is_any(&l->l->addr))
+	if (l->l->addr.len != 0)
 		l->local = l->l->addr;
-	else if (net_local(l->fd, &l->local) == -1 ||
-	    net_is_any(&l->local))
-		l->local.len = 0;
+	else if (net_local(l->fd, &l->local) == -1)
+		memset(&l->local, 0, sizeof(l->local));
+	if (net_is_any(&l->local))
+		memset(&l->local, 0, sizeof(l->local));
 }
 
 int
