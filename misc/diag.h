@@ -16,20 +16,15 @@ struct diag_place {
 	const char			*file;
 	unsigned			 line;
 	const struct diag_place	*from;	/* included from here; NULL: main */
-};
-
-struct diag_entry {
-	struct diag_place	 place;
-	bool			 warning;
-	int			 status;	/* exit status it stands for */
-	char			*text;		/* without FILE:LINE: */
-	unsigned		 order;
+	const struct diag_place	*defined;	/* of an alias' token: where
+						   it stands in the alias */
+	unsigned			 column;	/* from 1; 0: not known */
 };
 
 struct diag	*diag_new(void);
 void		 diag_free(struct diag *);
-/* At most one error per line of a file, the first; after 20 errors one more,
- * "too many errors". Exit status 78. */
+/* At most one error per line of a file, the first; 20 are shown, then "too
+ * many errors". Exit status 78. Places are copied. */
 void		 diag_error(struct diag *, const struct diag_place *,
 		    const char *, ...) __attribute__((format(printf, 3, 4)));
 void		 diag_warn(struct diag *, const struct diag_place *,

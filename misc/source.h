@@ -26,11 +26,16 @@ enum source_kind {
 /* Gathers from the system. environ_base: the environment the service was
  * started with (NULL-terminated, copied). */
 struct source	*source_gather(char *const *environ_base);
+/* Knows only what source_add gave it and refuses the rest: tests, fuzzing. */
+struct source	*source_empty(void);
+void		 source_add(struct source *, enum source_kind,
+		    const char *name, const void *data, size_t len);
 /* Replays from descriptors made by source_save; secrets_fd may be -1. The
  * descriptors stay the caller's. NULL and errno; EBADMSG: not a bundle. */
 struct source	*source_replay(int bundle_fd, int secrets_fd);
 void		 source_free(struct source *);	/* secrets are cleansed */
-/* Sealed, read-only memory files (unlinked shared memory elsewhere). */
+/* Sealed, read-only memory files (unlinked shared memory elsewhere).
+ * *secrets_fd is -1 when there are none. */
 int		 source_save(const struct source *, int *bundle_fd,
 		    int *secrets_fd);
 
@@ -39,7 +44,8 @@ int		 source_save(const struct source *, int *bundle_fd,
  * it was when gathered. *data stays valid as long as the source and has a
  * NUL behind its end. TEXT of 16 MB at the most (EFBIG). Directories are
  * EISDIR. open(2) is without O_NONBLOCK surprises: only regular files and
- * character devices or pipes given by /dev/fd.
+ * character devices or pipes given by /dev/fd. A "certificate" with a private
+ * key in the same file is kept as a secret, whatever kind was asked for.
  */
 int		 source_file(struct source *, enum source_kind,
 		    const char *name, const char **data, size_t *len);
@@ -56,11 +62,24 @@ const char	*source_text(const struct source *, const char *name,
 char *const	*source_glob(struct source *, const char *pattern,
 		    bool braces);
 
-/* Environment as the file sees it: base, then source_setenv. NULL: unset. */
+/*
+ * Two readers of a configuration have an environment each. The worker's
+ * begins with what the master's own section set (it inherits that) and gets
+ * the rest by reading the same file.
+ */
+enum source_reader { SOURCE_MASTER, SOURCE_WORKER };
+
+/* Who reads from now on; SOURCE_MASTER at first. */
+void		 source_reader(struct source *, enum source_reader);
+/* Drops all that source_setenv did. */
+void		 source_env_reset(struct source *);
+/* Environment as the reader sees it: base, then source_setenv. NULL: unset. */
 const char	*source_getenv(struct source *, const char *name);
+/* inherited: the worker has it from its start. */
 void		 source_setenv(struct source *, const char *name,
-		    const char *value);
-/* The environment a worker starts with, NULL-terminated. */
+		    const char *value, bool inherited);
+/* The environment a worker starts with, NULL-terminated, owned by the source;
+ * valid until the next call. */
 char		**source_environ(struct source *);
 
 /* Recorded look-ups; -1: unknown (or not resolvable). */
@@ -74,6 +93,10 @@ int		 source_service(struct source *, const char *name,
 int		 source_host(struct source *, const char *name,
 		    struct net_addr **);
 bool		 source_executable(struct source *, const char *path);
+/* Whether both names lead to the same file. */
+bool		 source_same(struct source *, const char *, const char *);
+/* Whether the system has something: "sctp". */
+bool		 source_have(struct source *, const char *what);
 const char	*source_platform(struct source *);	/* of exec's %o */
 
 /* SHA-256 with OpenSSL, else four keyless 64-bit hashes (agreement, not

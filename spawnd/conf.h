@@ -19,6 +19,7 @@
 
 struct parse;		/* a running compilation, spawnd/parse.h */
 struct program;
+struct kw;		/* misc/kw.h */
 
 /* Directives that stand anywhere (3.7), as one process sees them. */
 struct common_conf {
@@ -29,6 +30,7 @@ struct common_conf {
 	const char	*coredump;
 	const char	*gcore;
 	const char	*debug_cmd;
+	const char	*verify_key;		/* for URLs */
 	unsigned	 cleanup;		/* s */
 	unsigned	 refresh;		/* s, 0: off */
 };
@@ -143,15 +145,19 @@ void		 compiled_unref(struct compiled *);
 struct conf_section {
 	/* a zeroed, defaulted object in the arena */
 	void	*(*begin)(struct parse *);
-	/* the body, from behind '{' to its '}'; several may come */
+	/* the body, with its '{' in hand, to behind its '}'; several may
+	   come */
 	void	 (*body)(struct parse *, void *);
 	/* whole-configuration checks; only if nothing else was wrong.
-	   body_place: last line of the section, for "no 'remote' defined" */
+	   body_place: first word of the first section, for "no 'remote'
+	   defined" */
 	void	 (*end)(struct parse *, void *, const struct spawnd_conf *,
 		    const struct diag_place *body_place);
 	/* canonical text of everything, for the digest and for printing */
 	void	 (*print)(const void *, FILE *);
 	void	 (*free)(void *);	/* what is not in the arena */
+	/* what no alias may be called: tables, sets of words; NULL ends */
+	const struct kw *const *reserved;
 };
 
 /* Canonical text of the broker's half. */

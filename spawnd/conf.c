@@ -1,0 +1,696 @@
+/*
+ * Compiling a configuration. It is read twice, as the two who use it would:
+ * the master reads its section and passes over the worker's, the worker the
+ * other way round, since the id of the worker's section, and even the file,
+ * is only known behind the master's. Reading has no effect but on the
+ * source's records, so the same bundle always gives the same result.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "features.h"
+#include "../misc/hash.h"
+#include "../misc/str.h"
+#include "parse.h"
+#include "program.h"
+
+#define STATUS_PATH_MAX	107		/* of sun_path, with its NUL: 108 */
+
+/* ---- the broker's section ---- */
+
+static const struct kw_word overloads[] = {
+	{ "close", OVERLOAD_CLOSE, false },
+	{ "queue", OVERLOAD_QUEUE, false },
+	{ "reset", OVERLOAD_RESET, false },
+	{ NULL, 0, false },
+};
+
+static const struct kw_word accepts[] = {
+	{ "master", ACCEPT_MASTER, false },
+	{ "workers", ACCEPT_WORKERS, false },
+	{ NULL, 0, false },
+};
+
+static void
+acl_line_read(struct kw_reader *r, struct broker_build *b, bool permit)
+{
+	struct acl *acl = &b->conf->acl;
+	struct acl_line line = { .permit = permit,
+	    .line = r->place.line }, *more;
+
+	kw_equals(r);
+	if (kw_is(r, "not")) {
+		line.invert = true;
+		kw_next(r);
+	}
+	if (!kw_has_value(r))
+		return;
+	if (!acl_parse(r->tok.text, &line)) {
+		kw_bad_value(r, "'%.100s' is not an address or network",
+		    r->tok.text);
+		return;
+	}
+	if (acl->n == b->acl_room) {
+		b->acl_room = b->acl_room == 0 ? 16 : b->acl_room * 2;
+		more = arena_array(r->arena, b->acl_room, sizeof *more);
+		if (acl->n > 0)
+			memcpy(more, acl->lines, acl->n * sizeof *more);
+		acl->lines = more;
+	}
+	acl->lines[acl->n++] = line;
+	kw_next(r);
+}
+
+static void
+permit_read(struct kw_reader *r, void *object)
+{
+	acl_line_read(r, object, true);
+}
+
+static void
+deny_read(struct kw_reader *r, void *object)
+{
+	acl_line_read(r, object, false);
+}
+
+/* The largest one given anywhere counts. */
+void
+bufsize_read(struct kw_reader *r, void *object)
+{
+	struct broker_build *b = object;
+	uint64_t value;
+
+	kw_equals(r);
+	if (!kw_number(r, KW_KIND_INT, 4096, 16 * 1024 * 1024, &value))
+		return;
+	if (value > b->conf->bufsize)
+		b->conf->bufsize = (unsigned)value;
+	kw_next(r);
+}
+
+static void
+single_read(struct kw_reader *r, void *object)
+{
+	struct broker_build *b = object;
+	const struct parse *p = r->owner;
+	int value;
+
+	b->conf->single_place = r->place;
+	kw_equals(r);
+	if (!kw_word(r, kw_bools, &value))
+		return;
+	b->conf->single = value != 0;
+	if (b->conf->single && p->request->program->broker_only)
+		kw_bad_place(r, &b->conf->single_place,
+		    "single process: not with a stand-alone broker");
+}
+
+#define BUILD	struct broker_build
+#define CONF	struct spawnd_conf
+
+const struct kw broker_kw[] = {
+	KW_CALL("permit", permit_read),
+	KW_CALL("deny", deny_read),
+	KW_CALL("acl permit", permit_read),
+	KW_CALL("acl deny", deny_read),
+	KW_CALL("acl accept", permit_read),
+	KW_CALL("acl reject", deny_read),
+	KW_SECONDS("bind retry delay", BUILD, retry, 0, 86400),
+	KW_INT("tcp keepalive count", BUILD, keepalive.count, 1, 127),
+	KW_SECONDS("tcp keepalive idle", BUILD, keepalive.idle, 1, 32767),
+	KW_SECONDS("tcp keepalive interval", BUILD, keepalive.interval, 1,
+	    32767),
+	KW_CALL("tcp bufsize", bufsize_read),
+	KW_CALL("single process", single_read),
+	KW_WORD("accept", BUILD, accept, accepts),
+	KW_VALUE("status socket", BUILD, status),
+	KW_CALL("listen", listen_read),
+	KW_CALL("spawn", spawn_read),
+	KW_END
+};
+
+/* Those whose values stay where they are read to. */
+static const struct kw broker_conf_kw[] = {
+	KW_BOOL("background", CONF, background),
+	KW_TEXT("pidfile|pid-file", CONF, pidfile),
+	KW_WORD("overload", CONF, overload, overloads),
+	KW_SECONDS("sticky cache period|timeout", CONF, sticky.period, 0,
+	    31536000),
+	KW_INT("sticky cache size", CONF, sticky.size, 1, 10 * 1024 * 1024),
+	KW_END
+};
+
+void
+broker_begin(struct parse *p, struct broker_build *b,
+    struct spawnd_conf *conf)
+{
+	(void)p;
+	*b = (struct broker_build){ .conf = conf, .accept = ACCEPT_MASTER,
+	    .instances_min = 2, .instances_max = 8, .users_min = 5,
+	    .users_max = 40 };
+	b->last_block = &b->blocks;
+	conf->overload = OVERLOAD_QUEUE;
+	conf->sticky.size = 1024;
+	conf->spawn.uid = (uid_t)-1;
+	conf->spawn.gid = (gid_t)-1;
+}
+
+void
+broker_body(struct parse *p, void *object)
+{
+	struct broker_build *b = object;
+	struct kw_block block = { .sets = { { common_kw, p->common },
+	    { broker_kw, b }, { broker_conf_kw, b->conf } }, .nsets = 3 };
+
+	(void)kw_block(&p->r, &block, false);
+}
+
+static void
+status_end(struct parse *p, struct broker_build *b)
+{
+	struct spawnd_conf *conf = b->conf;
+
+	if (b->status.text != NULL) {
+		conf->status_given = true;
+		conf->status_socket = b->status.text;
+		if (strlen(b->status.text) > STATUS_PATH_MAX)
+			diag_error(p->r.diag, &b->status.place,
+			    "status socket: path too long");
+	} else if (conf->pidfile != NULL) {
+		conf->status_socket = arena_printf(p->r.arena, "%s.sock",
+		    conf->pidfile);
+		if (strlen(conf->status_socket) > STATUS_PATH_MAX) {
+			conf->status_socket = NULL;
+			diag_warn(p->r.diag, &p->found_place,
+			    "status socket: path too long, there is none");
+		}
+	}
+}
+
+void
+broker_end(struct parse *p, struct broker_build *b, bool own)
+{
+	status_end(p, b);
+	spawn_end(p, b);
+	listen_expand(p, b, own);
+}
+
+/* ---- sections ---- */
+
+/* Tokens, nothing more; but braces and quotes are what they are. */
+static void
+section_skip(struct parse *p)
+{
+	struct kw_reader *r = &p->r;
+	unsigned nest = 1;
+
+	while (nest > 0) {
+		lex_next(r->lex, &r->tok, LEX_SKIP);
+		nest += lex_is(&r->tok, '{');
+		nest -= lex_is(&r->tok, '}');
+		if (r->tok.kind == LEX_END)
+			return;
+	}
+	kw_next(r);
+}
+
+static void
+section_note(struct parse *p, const char *name)
+{
+	const char **more;
+
+	for (unsigned i = 0; i < p->nothers; i++) {
+		if (strcmp(p->others[i], name) == 0)
+			return;
+	}
+	/* room is a power of two */
+	if ((p->nothers & (p->nothers - 1)) == 0) {
+		more = arena_array(p->r.arena,
+		    p->nothers == 0 ? 1 : p->nothers * 2, sizeof *more);
+		if (p->nothers > 0)
+			memcpy(more, p->others, p->nothers * sizeof *more);
+		p->others = more;
+	}
+	p->others[p->nothers++] = name;
+}
+
+void
+section_begin(struct parse *p)
+{
+	struct kw_reader *r = &p->r;
+	struct diag_place place = r->place;
+	const char *name;
+
+	kw_equals(r);
+	if ((name = kw_text(r)) == NULL)
+		return;
+	kw_next(r);
+	if (!lex_is(&r->tok, '{')) {
+		kw_expected_text(r, "{");
+		return;
+	}
+	if (strcmp(name, p->id) != 0) {
+		section_note(p, name);
+		section_skip(p);
+		return;
+	}
+	if (p->found++ == 0)
+		p->found_place = place;
+	p->body(p, p->object);
+}
+
+/* ---- one reader going through a file ---- */
+
+static void
+common_begin(struct common_conf *c)
+{
+	*c = (struct common_conf){ .cleanup = 2 };
+	c->log.facility = LOG_UUCP;
+	c->log.severity = LOG_INFO;
+	c->log.to_syslog = true;
+}
+
+/*
+ * The whole file. false: it cannot be read, which is reported. The place of
+ * its end is in p->r.tok afterwards.
+ */
+static bool
+parse_file(struct parse *p, const char *file, const struct diag_place *from)
+{
+	struct kw_block top = { .sets = { { top_kw, p->common },
+	    { common_kw, p->common } }, .nsets = 2 };
+
+	if (strstr(file, "://") != NULL) {
+#ifdef HAVE_LIBCURL
+		diag_fail(p->r.diag, from, EX_NOINPUT,
+		    "URL configurations are not supported yet");
+#else
+		diag_fail(p->r.diag, from, EX_NOINPUT,
+		    "URL configurations need libcurl");
+#endif
+		return false;
+	}
+	p->r.lex = lex_new(p->r.source, p->r.diag, p->r.arena, file);
+	if (p->r.lex == NULL) {
+		diag_fail(p->r.diag, from, EX_NOINPUT,
+		    "cannot read '%s': %s", file, strerror(errno));
+		return false;
+	}
+	if (p->request->trace)
+		lex_trace(p->r.lex, stderr);
+	p->r.owner = p;
+	kw_next(&p->r);
+	kw_top(&p->r, &top);
+	lex_free(p->r.lex);
+	p->r.lex = NULL;
+	return true;
+}
+
+/* What no alias may be called. */
+static const struct kw *const *
+reserved_tables(struct arena *arena, const struct program *program)
+{
+	const struct kw *const own[] = { top_kw, common_kw, broker_kw,
+	    broker_conf_kw, listen_kw, spawn_kw };
+	const struct kw **all;
+	size_t n = sizeof own / sizeof own[0], more = 0;
+	const struct kw *const *theirs = program->section == NULL ? NULL :
+	    program->section->reserved;
+
+	while (theirs != NULL && theirs[more] != NULL)
+		more++;
+	all = arena_array(arena, n + more + 1, sizeof *all);
+	memcpy(all, own, sizeof own);
+	for (size_t i = 0; i < more; i++)
+		all[n + i] = theirs[i];
+	return all;
+}
+
+static void
+parse_begin(struct parse *p, const struct conf_request *request,
+    struct source *source, struct diag *diag, struct arena *arena)
+{
+	*p = (struct parse){ .request = request };
+	p->r.source = source;
+	p->r.diag = diag;
+	p->r.arena = arena;
+	p->r.reserved = reserved_tables(arena, request->program);
+	p->r.reserved_words = common_words;
+}
+
+/* ---- compiling ---- */
+
+struct compile {
+	const struct conf_request	*request;
+	struct source			*source;
+	struct diag			*diag;
+	struct compiled			*c;
+	struct parse			 broker, worker;
+	struct broker_build		 build;
+	bool				 own;	/* the worker is the program */
+	bool				 broker_read, worker_read;
+	const char			*broker_id, *worker_id;
+	struct diag_place		 broker_last, worker_last;
+};
+
+static void
+broker_parse(struct compile *k, const char *id)
+{
+	struct parse *p = &k->broker;
+
+	k->broker_id = id;
+	source_env_reset(k->source);
+	parse_begin(p, k->request, k->source, k->diag, k->c->arena);
+	common_begin(&k->c->broker_common);
+	memset(&k->c->broker, 0, sizeof k->c->broker);
+	broker_begin(p, &k->build, &k->c->broker);
+	p->common = &k->c->broker_common;
+	p->master = true;
+	p->id = id;
+	p->body = broker_body;
+	p->object = &k->build;
+	k->broker_read = parse_file(p, k->request->file, NULL);
+	k->broker_last = p->r.tok.place;
+}
+
+/*
+ * A stand-alone broker looks for a section of its own name, and if there is
+ * none takes the usual one: what was wrong with the first try is forgotten
+ * then, as it was read with other eyes.
+ */
+static void
+broker_find(struct compile *k)
+{
+	const struct conf_request *q = k->request;
+	struct diag *diag = k->diag, *trial;
+	const char *base = q->argv0 == NULL ? "spawnd" : str_base(q->argv0);
+
+	if (q->broker_id != NULL || !q->program->broker_only ||
+	    strcmp(base, "spawnd") == 0) {
+		broker_parse(k, q->broker_id != NULL ? q->broker_id :
+		    "spawnd");
+		return;
+	}
+	if ((trial = diag_new()) == NULL) {
+		diag_fail(diag, NULL, EX_OSERR, "%s", strerror(ENOMEM));
+		return;
+	}
+	k->diag = trial;
+	broker_parse(k, base);
+	k->diag = k->broker.r.diag = diag;
+	if (k->broker.found == 0 && k->broker_read)
+		broker_parse(k, "spawnd");
+	else
+		diag_merge(diag, trial);
+	diag_free(trial);
+}
+
+/* The directory of path, with its slash; NULL if there is none in it. */
+static const char *
+directory_of(struct arena *arena, const char *path)
+{
+	const char *base;
+
+	if (path == NULL || (base = str_base(path)) == path)
+		return NULL;
+	return arena_strndup(arena, path, (size_t)(base - path));
+}
+
+/* A program called like the section, beside us or where it is installed. */
+static const char *
+program_find(struct compile *k, const char *id)
+{
+	const char *directories[] = {
+		directory_of(k->c->arena, k->request->self),
+		SPAWND_SBINDIR "/", SPAWND_LIBEXECDIR "/",
+	};
+
+	if (*id == '\0' || strchr(id, '/') != NULL)
+		return NULL;
+	for (size_t i = 0; i < sizeof directories / sizeof directories[0];
+	    i++) {
+		const char *path;
+
+		if (directories[i] == NULL)
+			continue;
+		path = arena_printf(k->c->arena, "%s%s", directories[i], id);
+		if (source_executable(k->source, path))
+			return path;
+	}
+	return NULL;
+}
+
+/* Stand-alone, and no exec (1.4): false is reported later, if at all. */
+static void
+worker_search(struct compile *k)
+{
+	struct spawn_conf *spawn = &k->c->broker.spawn;
+	const struct parse *p = &k->broker;
+
+	if (k->worker_id == NULL && p->nothers == 1)
+		k->worker_id = p->others[0];
+	if (k->worker_id != NULL)
+		spawn->exec = program_find(k, k->worker_id);
+}
+
+/* Who the worker is, and which section it reads. */
+static void
+worker_find(struct compile *k)
+{
+	const struct conf_request *q = k->request;
+	struct spawn_conf *spawn = &k->c->broker.spawn;
+
+	k->worker_id = q->worker_id != NULL ? q->worker_id : k->build.id;
+	spawn->exec = k->build.exec.text;
+	spawn->config = k->build.config.text;
+	if (spawn->exec != NULL && !q->program->broker_only &&
+	    q->self != NULL && source_same(k->source, spawn->exec, q->self))
+		spawn->exec = NULL;
+	k->own = !q->program->broker_only && spawn->exec == NULL &&
+	    q->program->section != NULL;
+	if (q->program->broker_only && spawn->exec == NULL)
+		worker_search(k);
+	if (k->worker_id == NULL && spawn->exec != NULL)
+		k->worker_id = str_base(spawn->exec);
+	else if (k->worker_id == NULL && !q->program->broker_only)
+		k->worker_id = q->argv0 != NULL ? str_base(q->argv0) :
+		    q->program->name;
+	if (k->worker_id != NULL)
+		spawn->id = arena_strdup(k->c->arena, k->worker_id);
+	if (spawn->config != NULL && strstr(spawn->config, "://") != NULL &&
+	    !k->own)
+		diag_fail(k->diag, &k->build.config.place, EX_NOINPUT,
+#ifdef HAVE_LIBCURL
+		    "URL configurations are not supported yet");
+#else
+		    "URL configurations need libcurl");
+#endif
+}
+
+static void
+worker_parse(struct compile *k)
+{
+	const struct spawn_conf *spawn = &k->c->broker.spawn;
+	struct parse *p = &k->worker;
+
+	parse_begin(p, k->request, k->source, k->diag, k->c->arena);
+	common_begin(&k->c->worker_common);
+	if (!k->own)
+		return;
+	source_reader(k->source, SOURCE_WORKER);
+	p->common = &k->c->worker_common;
+	p->id = k->worker_id;
+	p->body = k->request->program->section->body;
+	p->object = k->c->worker = k->request->program->section->begin(p);
+	k->c->worker_free = k->request->program->section->free;
+	if (spawn->config != NULL)
+		k->worker_read = parse_file(p, spawn->config,
+		    &k->build.config.place);
+	else
+		k->worker_read = parse_file(p, k->request->file, NULL);
+	k->worker_last = p->r.tok.place;
+	source_reader(k->source, SOURCE_MASTER);
+}
+
+/* All the sections that could have told what to run. */
+static void
+exec_missing(struct compile *k)
+{
+	const struct parse *p = &k->broker;
+	char names[512] = "";
+	struct str s;
+
+	str_init(&s, names, sizeof names);
+	if (k->worker_id != NULL)
+		str_add(&s, "%s", k->worker_id);
+	for (unsigned i = 0; k->worker_id == NULL && i < p->nothers; i++)
+		str_add(&s, "%s%s", i > 0 ? "', '" : "", p->others[i]);
+	diag_error(k->diag, k->build.spawned ? &k->build.spawn_place :
+	    &p->found_place,
+	    "spawn: 'exec' missing and no program found for section '%s'",
+	    names);
+}
+
+/* What can only be said of the whole, and only if nothing else is wrong. */
+static void
+compile_end(struct compile *k)
+{
+	const struct conf_section *section = k->request->program->section;
+
+	if (k->broker.found == 0)
+		diag_error(k->diag, &k->broker_last,
+		    "no section with id '%s'", k->broker_id);
+	else
+		broker_end(&k->broker, &k->build, k->own);
+	if (k->own && k->worker.found == 0)
+		diag_error(k->diag, &k->worker_last,
+		    "no section with id '%s'", k->worker_id);
+	else if (k->own)
+		section->end(&k->worker, k->c->worker, &k->c->broker,
+		    &k->worker.found_place);
+	if (k->broker.found > 0 && k->request->program->broker_only &&
+	    k->c->broker.spawn.exec == NULL)
+		exec_missing(k);
+}
+
+/* ---- the digest ---- */
+
+static const char *
+or_dash(const char *text)
+{
+	return text == NULL ? "-" : text;
+}
+
+static void
+common_print(const char *who, const struct common_conf *c, FILE *fp)
+{
+	fprintf(fp, "%s log %s %d %d %d %d %d %d %x file %s debug %s\n", who,
+	    or_dash(c->log.ident), c->log.facility, c->log.severity,
+	    c->log.to_syslog, c->log.json, c->log.debug_set, c->log.debug_to,
+	    (unsigned)c->log.debug, or_dash(c->log_path),
+	    or_dash(c->debug_path));
+	fprintf(fp, "%s title %s core %s gcore %s debug-cmd %s cleanup %u "
+	    "refresh %u key %s\n", who, or_dash(c->proctitle),
+	    or_dash(c->coredump), or_dash(c->gcore), or_dash(c->debug_cmd),
+	    c->cleanup, c->refresh, or_dash(c->verify_key));
+}
+
+static void
+listener_print(const struct listener_conf *l, FILE *fp)
+{
+	char text[NET_TEXT];
+
+	fprintf(fp, "listen %u %s %s both %d v6only %d type %d protocol %d "
+	    "mode %o owner %jd %jd backlog %d %d retry %u realm %s dscp %d "
+	    "vrf %s versions %x flags %x aaa %u keepalive %d %d %d accept %d "
+	    "sticky %u %u %d\n", l->index, l->name, net_text(&l->addr, text),
+	    l->both, l->v6only, l->type, l->protocol, (unsigned)l->mode,
+	    (intmax_t)l->uid, (intmax_t)l->gid, l->backlog,
+	    l->overload_backlog, l->retry, l->realm, l->dscp,
+	    or_dash(l->vrf), l->versions, l->flags, l->aaa,
+	    l->keepalive.count, l->keepalive.idle, l->keepalive.interval,
+	    l->accept, l->sticky.period, l->sticky.size, l->sticky.own);
+}
+
+void
+conf_print(const struct spawnd_conf *c, FILE *fp)
+{
+	const struct spawn_conf *s = &c->spawn;
+
+	for (size_t i = 0; i < c->nlisteners; i++)
+		listener_print(&c->listeners[i], fp);
+	for (size_t i = 0; i < c->acl.n; i++) {
+		const struct acl_line *l = &c->acl.lines[i];
+
+		fprintf(fp, "acl %d %d ", l->permit, l->invert);
+		for (int k = 0; k < 16; k++)
+			fprintf(fp, "%02x", l->ip[k]);
+		fprintf(fp, "/%u\n", l->bits);
+	}
+	fprintf(fp, "spawn exec %s id %s config %s instances %u %u users %u "
+	    "%u owner %jd %jd %s directory %s ipc %u\n", or_dash(s->exec),
+	    or_dash(s->id), or_dash(s->config), s->instances_min,
+	    s->instances_max, s->users_min, s->users_max, (intmax_t)s->uid,
+	    (intmax_t)s->gid, or_dash(s->user), or_dash(s->directory),
+	    s->ipc_key);
+	fprintf(fp, "broker background %d pidfile %s status %s %d "
+	    "overload %d single %d bufsize %u sticky %u %u\n", c->background,
+	    or_dash(c->pidfile), or_dash(c->status_socket), c->status_given,
+	    c->overload, c->single, c->bufsize, c->sticky.period,
+	    c->sticky.size);
+}
+
+static void
+compiled_digest(struct compiled *c, const struct program *program)
+{
+	struct hash *h = hash_new();
+	char *text = NULL;
+	size_t len = 0;
+	FILE *fp = open_memstream(&text, &len);
+
+	if (fp != NULL) {
+		common_print("broker", &c->broker_common, fp);
+		conf_print(&c->broker, fp);
+		common_print("worker", &c->worker_common, fp);
+		if (c->worker != NULL)
+			program->section->print(c->worker, fp);
+		fclose(fp);
+		hash_add(h, text, len);
+		free(text);
+	}
+	hash_end(h, c->digest);
+}
+
+struct compiled *
+conf_compile(const struct conf_request *request, struct source *source,
+    struct diag *diag)
+{
+	size_t before = diag_errors(diag);
+	struct compile k = { .request = request, .source = source,
+	    .diag = diag };
+	struct compiled *c = calloc(1, sizeof *c);
+
+	if (c == NULL || (c->arena = arena_new()) == NULL) {
+		free(c);
+		diag_fail(diag, NULL, EX_OSERR, "%s", strerror(ENOMEM));
+		return NULL;
+	}
+	c->refs = 1;
+	k.c = c;
+	broker_find(&k);
+	if (k.broker_read) {
+		worker_find(&k);
+		worker_parse(&k);
+	}
+	if (diag_errors(diag) == before)
+		compile_end(&k);
+	if (diag_errors(diag) != before) {
+		compiled_unref(c);
+		return NULL;
+	}
+	compiled_digest(c, request->program);
+	c->source = source;
+	return c;
+}
+
+struct compiled *
+compiled_ref(struct compiled *c)
+{
+	c->refs++;
+	return c;
+}
+
+void
+compiled_unref(struct compiled *c)
+{
+	if (c == NULL || --c->refs > 0)
+		return;
+	if (c->worker != NULL && c->worker_free != NULL)
+		c->worker_free(c->worker);
+	source_free(c->source);
+	arena_free(c->arena);
+	free(c);
+}
