@@ -220,19 +220,14 @@ load_finish(struct load *l, const struct load_request *r,
     struct loaded *to, struct diag *d)
 {
 	loaded_init(to);
-	if (l->len == 0 || diag_read(d, l->data, l->len) == -1) {
+	if (diag_read(d, l->data, l->len) == 0 && diag_errors(d) > 0)
+		return diag_status(d);
+	/* a good one comes with its files, whatever else was said */
+	if (receive_files(l, to) == -1) {
 		diag_fail(d, NULL, EX_SOFTWARE,
 		    "the process that read the configuration failed");
-		return EX_SOFTWARE;
-	}
-	if (diag_errors(d) > 0)
-		return diag_status(d);
-	if (receive_files(l, to) == -1) {
-		diag_fail(d, NULL, EX_OSERR,
-		    "configuration cannot be handed over: %s",
-		    strerror(errno));
 		loaded_clear(to);
-		return EX_OSERR;
+		return EX_SOFTWARE;
 	}
 	if ((to->conf = compile_bundle(r, to, d)) == NULL) {
 		loaded_clear(to);
@@ -278,7 +273,7 @@ load_wait(const struct load_request *r, struct loaded *to)
 	status = load_finish(&l, r, to, d);
 	/* what the child could say it has said */
 	if (status == EX_SOFTWARE || status == EX_OSERR)
-		diag_log(d);
+		report(d, NULL, r);
 	load_clear(&l);
 	diag_free(d);
 	return status;

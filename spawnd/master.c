@@ -175,6 +175,8 @@ rotate_cb(void *ctx)
 	    m->program->ticket_lifetime(m->conf.conf) : TICKETS_LIFETIME) *
 	    EV_SECOND;
 
+	if (lifetime == 0)
+		return;
 	switch (tickets_rotate(&m->tickets, now, lifetime)) {
 	case -1:
 		log_err("ticket keys: %s", strerror(errno));
@@ -193,6 +195,13 @@ rotate_cb(void *ctx)
 	}
 	ev_timer_set(m->ev, &m->rotate, tickets_due(&m->tickets, lifetime) -
 	    now, rotate_cb, m);
+}
+
+void
+master_tickets(struct master *m)
+{
+	ev_timer_stop(m->ev, &m->rotate);
+	rotate_cb(m);
 }
 
 /* ---- the end ---- */
@@ -486,7 +495,7 @@ workers_start(struct master *m, int limit)
 		}
 	}
 	warn_accept_workers(m);
-	rotate_cb(m);
+	master_tickets(m);
 	crew_look(m);
 	return 0;
 }

@@ -118,6 +118,8 @@ void	 master_end(struct master *, const char *why);
 void	 master_abort(struct master *, int status);
 /* Titles are refreshed some time soon. */
 void	 master_title(struct master *);
+/* Ticket keys as the configuration wants them, from now on. */
+void	 master_tickets(struct master *);
 const char *signal_name(int signo);
 /* How the configuration is compiled, here and in own workers. */
 void	 master_request(const struct master *, struct conf_request *);

@@ -60,7 +60,8 @@ struct program {
 					    struct board *, uint32_t generation);
 	/* How many rows that takes. */
 	unsigned			 (*row_count)(const struct compiled *);
-	/* Seconds that a session ticket lives; NULL: two hours. */
+	/* Seconds that a session ticket lives, 0: there are none. NULL: two
+	 * hours. */
 	unsigned			 (*ticket_lifetime)(
 					    const struct compiled *);
 	const struct worker_ops		*worker;

@@ -265,6 +265,7 @@ reload_commit(struct master *m)
 	workers_switch(m, &sum);
 	lend_reset(m);
 	sticky_prepare(m);
+	master_tickets(m);
 	for (struct proc *p = m->oldest; p != NULL; p = p->newer)
 		lend_all(p);
 	if (d != NULL && !logs_apply(m->start, &m->conf.conf->broker_common,

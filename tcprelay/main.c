@@ -19,7 +19,8 @@ ticket_lifetime(const struct compiled *c)
 {
 	const struct config *config = c->worker;
 
-	return config->tls.lifetime;
+	return config->tls.needed && config->tls.tickets ?
+	    config->tls.lifetime : 0;
 }
 
 int
