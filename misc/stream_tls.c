@@ -44,11 +44,14 @@ struct tls {
 	struct tls_client	*client;
 	struct buf		 in;		/* came with the handshake */
 	struct buf		 out;		/* not taken by the socket */
+	uint8_t			*ticket;	/* to go with what is written
+						   first; NULL */
 	char			*alpn;		/* "a,b" as offered; NULL */
 	char			*reason;	/* of failure; NULL */
 	uint32_t		 second;	/* in which odd were counted */
 	uint32_t		 written;	/* records under this key */
 	int			 error;		/* errno of what ended it */
+	uint16_t		 ticket_len;
 	uint16_t		 length;	/* of the record in hand */
 	uint16_t		 left;		/* of it, to be handed over */
 	uint8_t			 seen;		/* bytes of its header */
@@ -161,20 +164,53 @@ spill(struct tls *t, struct call *c, const uint8_t *from)
 }
 
 static int
+gather(struct tls *t, struct call *c, const void *p, size_t n)
+{
+	if (n > c->env->gather_size)
+		return -1;
+	if (c->gathered + n > c->env->gather_size &&
+	    spill(t, c, c->env->gather) == -1)
+		return -1;
+	memcpy(c->env->gather + c->gathered, p, n);
+	c->gathered += n;
+	return 0;
+}
+
+/*
+ * When data came right behind the client's Finished, an answer to it is to
+ * be expected, and the ticket can travel with that: one send and one wake-up
+ * of the client less. It is lost if there never is one; so be it.
+ */
+static void
+keep_ticket(struct tls *t, struct call *c)
+{
+	if (c->len == 0 || c->gathered == 0 || c->gathered > UINT16_MAX ||
+	    t->server == NULL || SSL_version(t->ssl) < TLS1_3_VERSION)
+		return;
+	t->ticket = malloc(c->gathered);
+	if (t->ticket == NULL)
+		return;
+	memcpy(t->ticket, c->env->gather, c->gathered);
+	t->ticket_len = (uint16_t)c->gathered;
+	c->gathered = 0;
+}
+
+static int
 bio_write(BIO *bio, const char *p, int n)
 {
 	struct tls *t = BIO_get_data(bio);
 	struct call *c = t->call;
 
 	BIO_clear_retry_flags(bio);
-	if (c == NULL || n < 0 || (size_t)n > c->env->gather_size)
+	if (c == NULL || n < 0)
 		return -1;
-	if (c->gathered + (size_t)n > c->env->gather_size &&
-	    spill(t, c, c->env->gather) == -1)
-		return -1;
-	memcpy(c->env->gather + c->gathered, p, (size_t)n);
-	c->gathered += (size_t)n;
-	return n;
+	if (t->ticket != NULL) {	/* records have an order */
+		if (gather(t, c, t->ticket, t->ticket_len) == -1)
+			return -1;
+		free(t->ticket);
+		t->ticket = NULL;
+	}
+	return gather(t, c, p, (size_t)n) == 0 ? n : -1;
 }
 
 static long
@@ -575,6 +611,7 @@ tls_clear(struct stream_env *e, struct stream *s)
 	buf_clear(e->pool, &t->out);
 	tls_server_unref(t->server);
 	tls_client_unref(t->client);
+	free(t->ticket);
 	free(t->alpn);
 	free(t->reason);
 	tls_release(t);
@@ -673,6 +710,8 @@ handshake_step(struct stream *s, struct call *c)
 		return handshake_failed(s);
 	}
 	t->call = NULL;
+	if (result == 1)
+		keep_ticket(t, c);
 	if (push(s, c) == -1)
 		return handshake_lost(s, errno, strerror(errno));
 	if (result != 1)

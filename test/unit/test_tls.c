@@ -391,15 +391,34 @@ test_versions(void **state)
 	}
 }
 
+/* A session on a new wire; whether it was resumed. */
+static bool
+session(struct tls_server *s, struct tls_client *c)
+{
+	struct wire w;
+	bool resumed;
+
+	wire_start(&w, 65536, s, c, BOTH);
+	wire_must(&w);
+	exchange(&w);
+	resumed = stream_tls_resumed(&w.server);
+	assert_int_equal(stream_tls_resumed(&w.client), resumed);
+	wire_close(&w);
+	return resumed;
+}
+
 /* What a client sends right behind its Finished is not lost, although the
- * handshake's step received it. */
+ * handshake's step received it; and the ticket goes with the answer. */
 static void
 test_eager(void **state)
 {
 	static uint8_t big[15000], got[2 * sizeof(big)];
 	struct tls_server *s = server_simple(P256);
+	struct tls_ticket_key key;
 
 	(void)state;
+	memset(&key, 4, sizeof(key));
+	tls_server_tickets(s, &key, 1);
 	for (uint32_t v = TLS_V1_2; v <= TLS_V1_3; v++) {
 		struct tls_client *c = client_simple(v);
 		struct wire w;
@@ -424,7 +443,14 @@ test_eager(void **state)
 		    sizeof(big));
 		assert_memory_equal(got, big, sizeof(big));
 		assert_false(w.server.pending);
+		if (v == TLS_V1_3)
+			assert_false(wire_move(&w));
+		assert_int_equal(stream_write(&env, &w.server, "yes", 3), 3);
+		while (wire_move(&w))
+			;
+		assert_int_equal(drain(&w.client, got, sizeof(got)), 3);
 		wire_close(&w);
+		assert_true(session(s, c));
 		tls_client_unref(c);
 	}
 	tls_server_unref(s);
@@ -438,22 +464,6 @@ rotate(struct tls_ticket_key *keys, unsigned *n, uint8_t seed)
 	memset(&keys[0], seed, sizeof(*keys));
 	if (*n < 3)
 		++*n;
-}
-
-/* A session on a new wire; whether it was resumed. */
-static bool
-session(struct tls_server *s, struct tls_client *c)
-{
-	struct wire w;
-	bool resumed;
-
-	wire_start(&w, 65536, s, c, BOTH);
-	wire_must(&w);
-	exchange(&w);
-	resumed = stream_tls_resumed(&w.server);
-	assert_int_equal(stream_tls_resumed(&w.client), resumed);
-	wire_close(&w);
-	return resumed;
 }
 
 static void
