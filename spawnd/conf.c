@@ -515,6 +515,24 @@ worker_parse(struct compile *k)
 	source_reader(k->source, SOURCE_MASTER);
 }
 
+/*
+ * A worker that reads the file itself: who listens, and how, is not its
+ * business, nor need the file say it. The broker's half stays as it begins.
+ */
+static void
+worker_alone(struct compile *k)
+{
+	const struct conf_request *q = k->request;
+
+	source_env_reset(k->source);
+	common_begin(&k->c->broker_common);
+	broker_begin(&k->broker, &k->build, &k->c->broker);
+	k->own = true;
+	k->worker_id = q->worker_id != NULL ? q->worker_id :
+	    q->program->name;
+	worker_parse(k);
+}
+
 /* All the sections that could have told what to run. */
 static void
 exec_missing(struct compile *k)
@@ -540,7 +558,9 @@ compile_end(struct compile *k)
 {
 	const struct conf_section *section = k->request->program->section;
 
-	if (k->broker.found == 0)
+	if (k->request->worker_only)
+		;
+	else if (k->broker.found == 0)
 		diag_error(k->diag, &k->broker_last,
 		    "no section with id '%s'", k->broker_id);
 	else
@@ -660,7 +680,10 @@ conf_compile(const struct conf_request *request, struct source *source,
 	}
 	c->refs = 1;
 	k.c = c;
-	broker_find(&k);
+	if (request->worker_only)
+		worker_alone(&k);
+	else
+		broker_find(&k);
 	if (k.broker_read) {
 		worker_find(&k);
 		worker_parse(&k);
