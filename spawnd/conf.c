@@ -679,6 +679,7 @@ conf_compile(const struct conf_request *request, struct source *source,
 		return NULL;
 	}
 	c->refs = 1;
+	c->check = request->check;
 	k.c = c;
 	if (request->worker_only)
 		worker_alone(&k);

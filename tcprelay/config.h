@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "../misc/diag.h"
 #include "../misc/net.h"
@@ -74,6 +75,7 @@ struct config {
 	bool			 log_connections;
 	bool			 key_process;
 	struct config_tls	 tls;
+	uint8_t			 files[32];	/* digest of what they hold */
 };
 
 /* The `id = tcprelay` language, tcprelay/conf.c. */
@@ -90,6 +92,9 @@ int	 config_tls_build(const struct compiled *, struct diag *,
 	    struct tls_server **, struct tls_client ***clients);
 void	 config_tls_free(const struct config *, struct tls_server *,
 	    struct tls_client **);
+
+/* Canonical text, without secrets. */
+void	 config_print(const struct config *, FILE *);
 
 /* program.check, program.rows, program.row_count */
 void	 config_check(const struct compiled *, struct diag *);

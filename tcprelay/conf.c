@@ -1,0 +1,866 @@
+/*
+ * The `id = tcprelay` language (3.12, 3.13): tables of directives, what a
+ * block lacks, and what can only be said once everything is known.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../misc/hash.h"
+#include "../misc/kw.h"
+#include "../spawnd/parse.h"
+#include "../spawnd/spawnd.h"
+#include "config.h"
+#include "config_tls.h"
+
+#define REMOTES_MAX	65536
+#define SNI_MAX		1024
+#define POOL_MAX	64
+
+/* A certificate and its key, as written. */
+struct pair_block {
+	struct kw_value		 cert, key;
+	const char		*passphrase;
+};
+
+/* A remote block, as written; then what it comes to. */
+struct remote_block {
+	struct remote_block	*next;
+	struct config_remote	 c;
+	struct kw_value		 address, port, tls_name, tls_ca;
+	struct pair_block	 pair;
+	int			 protocol;	/* IPPROTO_*, 0: unset */
+	bool			 tls_given, verify_given, wrong;
+};
+
+struct sni_name {
+	struct sni_name		*next;
+	const char		*text;
+};
+
+struct sni_block {
+	struct sni_block	*next;
+	struct diag_place	 place;
+	struct pair_block	 pair;
+	struct sni_name		*names, **last_name;
+	size_t			 nnames;
+};
+
+/* The section while it is read; config is what is made of it. */
+struct relay_build {
+	struct config		 config;	/* first: what begin() returns */
+	struct remote_block	*remotes, **last_remote;
+	struct sni_block	*snis, **last_sni;
+	struct pair_block	 pair;
+	struct kw_value		 ca, psk, ciphers, suites, local;
+	struct diag_place	 verify_place, retire_place, key_place;
+};
+
+/* ---- values ---- */
+
+static const struct kw_word protocols[] = {
+	{ "TCP", IPPROTO_TCP, false }, { "tcp", IPPROTO_TCP, true },
+	{ "SCTP", IPPROTO_SCTP, false }, { "sctp", IPPROTO_SCTP, true },
+	{ NULL, 0, false },
+};
+
+static const struct kw_word haproxies[] = {
+	{ "no", HAPROXY_NO, false }, { "v1", HAPROXY_V1, false },
+	{ "v2", HAPROXY_V2, false },
+	{ NULL, 0, false },
+};
+
+static const struct kw_word verifies[] = {
+	{ "no", TLS_VERIFY_NO, false },
+	{ "optional", TLS_VERIFY_OPTIONAL, false },
+	{ "required", TLS_VERIFY_REQUIRED, false },
+	{ NULL, 0, false },
+};
+
+static bool
+dns_name(const char *text)
+{
+	size_t len = strlen(text);
+
+	return len > 0 && len <= 253 && strspn(text,
+	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	    "0123456789-_.") == len && text[0] != '.';
+}
+
+/* Smaller weights count as 1. */
+static void
+weight_read(struct kw_reader *r, void *object)
+{
+	struct remote_block *b = object;
+	uint64_t value;
+
+	kw_equals(r);
+	if (!kw_number(r, KW_KIND_INT, 0, 65535, &value))
+		return;
+	if (value == 0) {
+		diag_warn(r->diag, &r->tok.place, "weight: 0 counts as 1");
+		value = 1;
+	}
+	b->c.weight = (uint16_t)value;
+	kw_next(r);
+}
+
+static void
+pool_read(struct kw_reader *r, void *object)
+{
+	struct remote_block *b = object;
+	const char *text;
+
+	kw_equals(r);
+	if ((text = kw_text(r)) == NULL)
+		return;
+	if (*text == '\0' || strlen(text) > POOL_MAX) {
+		kw_bad_value(r, "'%.100s' is not a name of 1 to %d bytes",
+		    text, POOL_MAX);
+		return;
+	}
+	b->c.pool = text;
+	kw_next(r);
+}
+
+static void
+remote_address_read(struct kw_reader *r, void *object)
+{
+	struct remote_block *b = object;
+
+	kw_equals(r);
+	if (!address_read(r, &b->address))
+		b->wrong = true;
+}
+
+/* As in a listener, but towards a destination nothing is left open. */
+static void
+remote_tls_read(struct kw_reader *r, void *object)
+{
+	static const struct kw_word *const sets[] = { kw_bools,
+	    tls_versions };
+	struct remote_block *b = object;
+	bool equals = lex_is(&r->tok, '=');
+	unsigned bits;
+	int value;
+
+	kw_equals(r);
+	b->tls_given = true;
+	if (kw_word_is(r, kw_bools, &value)) {
+		b->c.tls = value ? TLS_V1_2 | TLS_V1_3 : 0;
+		kw_next(r);
+	} else if (kw_word_is(r, tls_versions, &value)) {
+		if (list_read(r, tls_versions, &bits))
+			b->c.tls = (bits & SPAWND_TLS_1_2 ? TLS_V1_2 : 0) |
+			    (bits & SPAWND_TLS_1_3 ? TLS_V1_3 : 0);
+	} else if (!equals) {
+		b->c.tls = TLS_V1_2 | TLS_V1_3;
+	} else if (r->tok.kind == LEX_END || lex_is(&r->tok, '}')) {
+		(void)kw_has_value(r);
+	} else {
+		kw_expected(r, sets, 2);
+	}
+}
+
+static void
+remote_verify_read(struct kw_reader *r, void *object)
+{
+	struct remote_block *b = object;
+	int value;
+
+	kw_equals(r);
+	b->verify_given = true;
+	if (kw_word(r, kw_bools, &value))
+		b->c.tls_verify = value != 0;
+}
+
+static void
+remote_name_read(struct kw_reader *r, void *object)
+{
+	struct remote_block *b = object;
+	struct address a;
+	const char *text;
+
+	kw_equals(r);
+	if ((text = kw_text(r)) == NULL)
+		return;
+	if (!dns_name(text) && address_parse(text, &a) != ADDRESS_IP) {
+		kw_bad_value(r, "'%.100s' is not a name", text);
+		return;
+	}
+	b->tls_name.text = text;
+	b->tls_name.place = r->tok.place;
+	kw_next(r);
+}
+
+#define REMOTE	struct remote_block
+
+static const struct kw remote_kw[] = {
+	KW_CALL("include", kw_include),
+	KW_CALL("address", remote_address_read),
+	KW_VALUE("port", REMOTE, port),
+	KW_WORD("protocol", REMOTE, protocol, protocols),
+	KW_CALL("weight", weight_read),
+	KW_CALL("pool", pool_read),
+	KW_WORD("haproxy", REMOTE, c.haproxy, haproxies),
+	KW_CALL("tls|ssl", remote_tls_read),
+	KW_CALL("tls|ssl verify", remote_verify_read),
+	KW_CALL("tls|ssl name", remote_name_read),
+	KW_VALUE("tls|ssl ca-file", REMOTE, tls_ca),
+	KW_VALUE("tls|ssl cert-file|certfile|cert", REMOTE, pair.cert),
+	KW_VALUE("tls|ssl key-file|keyfile|key", REMOTE, pair.key),
+	KW_TEXT("tls|ssl passphrase", REMOTE, pair.passphrase),
+	KW_END
+};
+
+/* ---- a remote block closes ---- */
+
+static struct config_file
+file_of(const struct kw_value *v)
+{
+	return (struct config_file){ .path = v->text, .place = v->place };
+}
+
+static void
+pair_fill(struct config_keypair *k, const struct pair_block *b,
+    const struct diag_place *place)
+{
+	k->cert = file_of(&b->cert);
+	k->key = file_of(&b->key);
+	k->passphrase = b->passphrase;
+	k->place = *place;
+}
+
+static void
+remote_port(struct kw_reader *r, struct remote_block *b, bool skipped,
+    const char *attached)
+{
+	const char *transport = b->protocol == IPPROTO_SCTP ? "sctp" : "tcp";
+	struct kw_value v = b->port;
+	unsigned port;
+
+	if (attached != NULL) {
+		if (v.text != NULL && strcmp(v.text, attached) != 0)
+			diag_warn(r->diag, &b->address.place,
+			    "the port in '%.100s' counts, not 'port'",
+			    b->address.text);
+		v.text = attached;
+		v.place = b->address.place;
+	} else if (v.text == NULL) {
+		if (!skipped)
+			kw_bad_place(r, &b->c.place, "remote: port missing");
+		return;
+	}
+	if (address_port(r, "port", &v, transport, 1, &port))
+		net_set_port(&b->c.addr, port);
+}
+
+static void
+remote_address(struct kw_reader *r, struct remote_block *b, bool skipped)
+{
+	struct address a;
+
+	if (b->address.text == NULL) {
+		if (!skipped)
+			kw_bad_place(r, &b->c.place,
+			    "remote: address missing");
+		return;
+	}
+	switch (address_parse(b->address.text, &a)) {
+	case ADDRESS_BAD:
+	case ADDRESS_ANY:
+	case ADDRESS_NAME:
+		kw_bad_place(r, &b->address.place,
+		    "address: '%.100s' is not an IP address",
+		    b->address.text);
+		return;
+	case ADDRESS_UNIX:
+		b->c.addr = a.addr;
+		return;
+	case ADDRESS_IP:
+		b->c.addr = a.addr;
+		b->c.protocol = b->protocol == IPPROTO_SCTP ? IPPROTO_SCTP :
+		    IPPROTO_TCP;
+		remote_port(r, b, skipped, a.port);
+		return;
+	}
+}
+
+static void
+remote_tls(struct kw_reader *r, struct remote_block *b)
+{
+	const struct {
+		const char	*name;
+		bool		 given;
+	} items[] = {
+		{ "tls verify", b->verify_given },
+		{ "tls name", b->tls_name.text != NULL },
+		{ "tls ca-file", b->tls_ca.text != NULL },
+		{ "tls cert-file", b->pair.cert.text != NULL },
+		{ "tls key-file", b->pair.key.text != NULL },
+		{ "tls passphrase", b->pair.passphrase != NULL },
+	};
+	size_t n = sizeof items / sizeof items[0];
+
+	for (size_t i = 0; i < n && b->c.tls == 0; i++) {
+		if (items[i].given) {
+			kw_bad_place(r, &b->c.place, "'%s' needs 'tls'",
+			    items[i].name);
+			return;
+		}
+	}
+	for (size_t i = 4; i < n && b->pair.cert.text == NULL; i++) {
+		if (items[i].given) {
+			kw_bad_place(r, &b->c.place,
+			    "'%s' needs 'tls cert-file'", items[i].name);
+			return;
+		}
+	}
+	if (b->c.tls != 0 && !tls_available())
+		kw_bad_place(r, &b->c.place, "tls: built without TLS");
+	if (b->c.tls != 0 && b->c.tls_verify && b->tls_name.text == NULL &&
+	    b->c.addr.len != 0 && b->c.addr.sa.sa_family == AF_UNIX)
+		kw_bad_place(r, &b->c.place, "tls name missing");
+}
+
+static void
+remote_close(struct kw_reader *r, struct remote_block *b, bool skipped)
+{
+	struct config_remote *c = &b->c;
+
+	if (b->protocol == IPPROTO_SCTP && !source_have(r->source, "sctp"))
+		kw_bad_place(r, &c->place,
+		    "protocol: this system has no SCTP");
+	remote_address(r, b, skipped);
+	/* Nothing follows from a 'tls' whose value was wrong. */
+	if (!skipped)
+		remote_tls(r, b);
+	c->tls_name = b->tls_name.text;
+	c->tls_ca = file_of(&b->tls_ca);
+	if (b->pair.cert.text != NULL) {
+		c->tls_own = arena_alloc(r->arena, sizeof *c->tls_own);
+		pair_fill(c->tls_own, &b->pair, &c->place);
+	}
+}
+
+static void
+remote_read(struct kw_reader *r, void *object)
+{
+	struct relay_build *build = object;
+	struct remote_block *b = arena_alloc(r->arena, sizeof *b);
+	struct kw_block block = { .sets = { { remote_kw, b } }, .nsets = 1 };
+
+	b->c.place = r->place;
+	b->c.weight = 1;
+	b->c.pool = "default";
+	b->c.tls_verify = true;
+	if (!kw_block(r, &block, true))
+		return;
+	remote_close(r, b, block.skipped || b->wrong);
+	if (build->config.nremotes == REMOTES_MAX)
+		kw_bad_place(r, &b->c.place, "more than %d remotes",
+		    REMOTES_MAX);
+	*build->last_remote = b;
+	build->last_remote = &b->next;
+	build->config.nremotes++;
+}
+
+/* ---- the section's own directives ---- */
+
+static void
+sni_name_read(struct kw_reader *r, void *object)
+{
+	struct sni_block *b = object;
+	struct sni_name *name;
+	const char *text;
+
+	kw_equals(r);
+	if ((text = kw_text(r)) == NULL)
+		return;
+	if (strcmp(text, "*") != 0 &&
+	    !dns_name(strncmp(text, "*.", 2) == 0 ? text + 2 : text)) {
+		kw_bad_value(r, "'%.100s' is not a name", text);
+		return;
+	}
+	name = arena_alloc(r->arena, sizeof *name);
+	name->text = text;
+	*b->last_name = name;
+	b->last_name = &name->next;
+	b->nnames++;
+	kw_next(r);
+}
+
+static const struct kw sni_kw[] = {
+	KW_CALL("include", kw_include),
+	KW_CALL("name", sni_name_read),
+	KW_VALUE("cert-file|certfile|cert", struct sni_block, pair.cert),
+	KW_VALUE("key-file|keyfile|key", struct sni_block, pair.key),
+	KW_TEXT("passphrase", struct sni_block, pair.passphrase),
+	KW_END
+};
+
+static void
+sni_read(struct kw_reader *r, void *object)
+{
+	struct relay_build *build = object;
+	struct sni_block *b = arena_alloc(r->arena, sizeof *b);
+	struct kw_block block = { .sets = { { sni_kw, b } }, .nsets = 1 };
+
+	b->place = r->place;
+	b->last_name = &b->names;
+	if (!kw_block(r, &block, true))
+		return;
+	if (b->pair.cert.text == NULL && !block.skipped)
+		kw_bad_place(r, &b->place, "tls sni: cert-file missing");
+	if (build->config.tls.nsni == SNI_MAX)
+		kw_bad_place(r, &b->place, "tls sni: more than %d",
+		    SNI_MAX);
+	*build->last_sni = b;
+	build->last_sni = &b->next;
+	build->config.tls.nsni++;
+}
+
+static void
+local_read(struct kw_reader *r, void *object)
+{
+	struct relay_build *b = object;
+	struct kw_value v = { .text = NULL };
+	struct address a;
+
+	kw_equals(r);
+	if (!address_read(r, &v))
+		return;
+	if (address_parse(v.text, &a) != ADDRESS_IP || a.port != NULL) {
+		kw_bad_place(r, &v.place,
+		    "local address: '%.100s' is not an IP address", v.text);
+		return;
+	}
+	b->local = v;
+	b->config.local = a.addr;
+}
+
+static void
+retire_read(struct kw_reader *r, void *object)
+{
+	struct relay_build *b = object;
+	uint64_t value;
+
+	b->retire_place = r->place;
+	kw_equals(r);
+	if (!kw_number(r, KW_KIND_INT, 0, 2147483647, &value))
+		return;
+	b->config.retire = (uint32_t)value;
+	kw_next(r);
+}
+
+static void
+verify_read(struct kw_reader *r, void *object)
+{
+	struct relay_build *b = object;
+	int value;
+
+	b->verify_place = r->place;
+	kw_equals(r);
+	if (kw_word(r, verifies, &value))
+		b->config.tls.verify = (enum tls_verify)value;
+}
+
+static void
+key_process_read(struct kw_reader *r, void *object)
+{
+	struct relay_build *b = object;
+	int value;
+
+	b->key_place = r->place;
+	kw_equals(r);
+	if (kw_word(r, kw_bools, &value))
+		b->config.key_process = value != 0;
+}
+
+static void
+mavis_read(struct kw_reader *r, void *object)
+{
+	struct diag_place place = r->place;
+
+	(void)object;
+	kw_refuse(r, &place, "mavis: built without MAVIS support");
+}
+
+#define RELAY	struct relay_build
+
+static const struct kw relay_kw[] = {
+	KW_CALL("remote", remote_read),
+	KW_CALL("local address", local_read),
+	KW_INT("rebalance", RELAY, config.rebalance, 0, 2147483647),
+	KW_CALL("retire", retire_read),
+	KW_CALL("retire limit", retire_read),
+	KW_SECONDS("idle timeout", RELAY, config.idle, 0, 2592000),
+	KW_SECONDS("connect timeout", RELAY, config.connect, 1, 3600),
+	KW_SECONDS("handshake timeout", RELAY, config.handshake, 1, 3600),
+	KW_SECONDS("dead time", RELAY, config.dead, 0, 86400),
+	KW_BOOL("log connections", RELAY, config.log_connections),
+	KW_CALL("key process", key_process_read),
+	KW_VALUE("tls|ssl cert-file|certfile|cert", RELAY, pair.cert),
+	KW_VALUE("tls|ssl key-file|keyfile|key", RELAY, pair.key),
+	KW_TEXT("tls|ssl passphrase", RELAY, pair.passphrase),
+	KW_VALUE("tls|ssl psk-file", RELAY, psk),
+	KW_VALUE("tls|ssl ca-file", RELAY, ca),
+	KW_CALL("tls|ssl verify", verify_read),
+	KW_VALUE("tls|ssl ciphers", RELAY, ciphers),
+	KW_VALUE("tls|ssl cipher-suites", RELAY, suites),
+	KW_BOOL("tls|ssl tickets", RELAY, config.tls.tickets),
+	KW_SECONDS("tls|ssl ticket lifetime", RELAY, config.tls.lifetime,
+	    300, 604800),
+	KW_CALL("tls|ssl sni", sni_read),
+	KW_CALL("mavis", mavis_read),
+	KW_END
+};
+
+static const struct kw *const reserved[] = { relay_kw, remote_kw, sni_kw,
+    NULL };
+
+static void *
+relay_begin(struct parse *p)
+{
+	struct relay_build *b = arena_alloc(p->r.arena, sizeof *b);
+
+	b->last_remote = &b->remotes;
+	b->last_sni = &b->snis;
+	b->config.connect = 10;
+	b->config.handshake = 30;
+	b->config.dead = 60;
+	b->config.tls.tickets = true;
+	b->config.tls.lifetime = 7200;
+	return b;
+}
+
+static void
+relay_body(struct parse *p, void *object)
+{
+	struct kw_block block = { .sets = { { common_kw, p->common },
+	    { relay_kw, object } }, .nsets = 2 };
+
+	(void)kw_block(&p->r, &block, false);
+}
+
+/* ---- the end: destinations ---- */
+
+/*
+ * The row of a destination on the board. What does not fit is replaced by
+ * its digest: a row is told from others, whatever it is called.
+ */
+static void
+remote_identity(struct config_remote *c, unsigned again)
+{
+	char text[256], path[NET_TEXT];
+	uint8_t digest[HASH_SIZE];
+	const char *kind = c->addr.sa.sa_family == AF_UNIX ? "unix" :
+	    c->protocol == IPPROTO_SCTP ? "sctp" : "tcp";
+	struct hash *h;
+	int n;
+
+	n = snprintf(text, sizeof text, "%s/%s/%s", kind,
+	    net_text(&c->addr, path), c->pool);
+	if (again > 0)
+		n += snprintf(text + n, sizeof text - (size_t)n, "#%u",
+		    again + 1);
+	if ((size_t)n < sizeof c->identity) {
+		memcpy(c->identity, text, (size_t)n + 1);
+		return;
+	}
+	h = hash_new();
+	hash_add(h, text, (size_t)n);
+	hash_end(h, digest);
+	snprintf(c->identity, sizeof c->identity, "%.90s~%02x%02x%02x%02x"
+	    "%02x%02x%02x%02x", text, digest[0], digest[1], digest[2],
+	    digest[3], digest[4], digest[5], digest[6], digest[7]);
+}
+
+static int
+remote_cmp(const void *pa, const void *pb)
+{
+	const struct config_remote *a = *(struct config_remote *const *)pa;
+	const struct config_remote *b = *(struct config_remote *const *)pb;
+	int c = strcmp(a->identity, b->identity);
+
+	if (c != 0)
+		return c;
+	return a->index < b->index ? -1 : a->index > b->index;
+}
+
+/* The same destination in one pool counts twice, and has two rows. */
+static void
+remotes_name(struct parse *p, struct config *c)
+{
+	struct config_remote **sorted =
+	    arena_array(p->r.arena, c->nremotes, sizeof *sorted);
+	struct config_remote *first = NULL;
+	unsigned again = 0;
+
+	for (size_t i = 0; i < c->nremotes; i++) {
+		sorted[i] = &c->remotes[i];
+		remote_identity(sorted[i], 0);
+	}
+	qsort(sorted, c->nremotes, sizeof *sorted, remote_cmp);
+	for (size_t i = 0; i < c->nremotes; i++) {
+		if (first == NULL ||
+		    strcmp(first->identity, sorted[i]->identity) != 0) {
+			first = sorted[i];
+			again = 0;
+			continue;
+		}
+		remote_identity(sorted[i], ++again);
+		diag_warn(p->r.diag, &sorted[i]->place,
+		    "same destination as in line %u, both count",
+		    first->place.line);
+	}
+}
+
+static void
+remotes_end(struct parse *p, struct relay_build *b)
+{
+	struct config *c = &b->config;
+	uint32_t n = 0;
+
+	c->remotes = arena_array(p->r.arena, c->nremotes,
+	    sizeof *c->remotes);
+	for (const struct remote_block *r = b->remotes; r != NULL;
+	    r = r->next) {
+		struct config_remote *remote = &c->remotes[n];
+
+		*remote = r->c;
+		remote->index = n++;
+		net_text(&remote->addr, remote->text);
+	}
+	remotes_name(p, c);
+}
+
+static void
+local_check(struct parse *p, const struct relay_build *b)
+{
+	const struct config *c = &b->config;
+
+	if (c->local.len == 0)
+		return;
+	for (size_t i = 0; i < c->nremotes; i++) {
+		if (c->remotes[i].addr.sa.sa_family == c->local.sa.sa_family)
+			return;
+	}
+	diag_error(p->r.diag, &b->local.place,
+	    "local address: no 'remote' of the same family");
+}
+
+/* ---- the end: listeners and TLS ---- */
+
+static bool
+is_loopback(const struct net_addr *a)
+{
+	if (a->sa.sa_family == AF_INET)
+		return ntohl(a->in.sin_addr.s_addr) >> 24 == 127;
+	return a->sa.sa_family == AF_INET6 &&
+	    IN6_IS_ADDR_LOOPBACK(&a->in6.sin6_addr);
+}
+
+/* Whether what is sent to the destination comes back by the listener. */
+static bool
+is_loop(const struct listener_conf *l, const struct config_remote *r)
+{
+	const struct net_addr *a = &l->addr, *b = &r->addr;
+
+	if (a->len == 0 || l->type != SOCK_STREAM ||
+	    l->protocol != r->protocol)
+		return false;
+	if (net_same(a, b))
+		return true;
+	if (a->sa.sa_family == AF_UNIX || b->sa.sa_family == AF_UNIX ||
+	    net_port(a) != net_port(b) || !net_is_any(a) || !is_loopback(b))
+		return false;
+	return a->sa.sa_family == b->sa.sa_family ||
+	    (a->sa.sa_family == AF_INET6 && !l->v6only);
+}
+
+static void
+loops_check(struct parse *p, const struct config *c,
+    const struct spawnd_conf *broker)
+{
+	for (size_t i = 0; i < broker->nlisteners; i++) {
+		const struct listener_conf *l = &broker->listeners[i];
+
+		for (size_t k = 0; k < c->nremotes; k++) {
+			if (is_loop(l, &c->remotes[k]))
+				diag_warn(p->r.diag, &c->remotes[k].place,
+				    "the destination is the listener in "
+				    "line %u", l->place.line);
+		}
+	}
+}
+
+static void
+listener_check(struct parse *p, struct relay_build *b,
+    const struct listener_conf *l)
+{
+	struct config_tls *tls = &b->config.tls;
+	bool psk = (l->flags & SPAWND_TLS_PSK) != 0;
+
+	if (l->type != SOCK_STREAM)
+		diag_error(p->r.diag, &l->place,
+		    "tcprelay relays streams only");
+	if (l->aaa != 0)
+		diag_warn(p->r.diag, &l->place,
+		    "'aaa.protocol' is not used by tcprelay");
+	if (l->flags & SPAWND_ACCOUNTING)
+		diag_warn(p->r.diag, &l->place,
+		    "'flag = accounting' is not used by tcprelay");
+	if (psk && b->psk.text == NULL)
+		diag_error(p->r.diag, &l->place,
+		    "'tls psk' needs 'tls psk-file'");
+	if (l->versions == 0)
+		return;
+	tls->needed = true;
+	if (!tls_available())
+		diag_error(p->r.diag, &l->place, "tls: built without TLS");
+	else if (b->pair.cert.text == NULL && tls->nsni == 0 && !psk)
+		diag_error(p->r.diag, &l->place,
+		    "a listener with TLS needs 'tls cert-file'");
+}
+
+static void
+tls_fill(struct parse *p, struct relay_build *b)
+{
+	struct config_tls *tls = &b->config.tls;
+	size_t n = 0;
+
+	if (b->pair.cert.text != NULL) {
+		tls->main = arena_alloc(p->r.arena, sizeof *tls->main);
+		pair_fill(tls->main, &b->pair, &b->pair.cert.place);
+	}
+	tls->sni = arena_array(p->r.arena, tls->nsni + 1, sizeof *tls->sni);
+	for (const struct sni_block *s = b->snis; s != NULL; s = s->next) {
+		struct config_keypair *k = &tls->sni[n++];
+
+		pair_fill(k, &s->pair, &s->place);
+		k->names = arena_array(p->r.arena, s->nnames + 1,
+		    sizeof *k->names);
+		for (const struct sni_name *m = s->names; m != NULL;
+		    m = m->next)
+			k->names[k->nnames++] = m->text;
+	}
+	tls->ca = file_of(&b->ca);
+	tls->psk = file_of(&b->psk);
+	tls->ciphers = b->ciphers.text;
+	tls->ciphers_place = b->ciphers.place;
+	tls->suites = b->suites.text;
+	tls->suites_place = b->suites.place;
+}
+
+static void
+tls_check(struct parse *p, const struct relay_build *b)
+{
+	const struct config_tls *tls = &b->config.tls;
+	bool outward = false;
+
+	if (b->pair.key.text != NULL && b->pair.cert.text == NULL)
+		diag_error(p->r.diag, &b->pair.key.place,
+		    "'tls key-file' needs 'tls cert-file'");
+	if (tls->verify != TLS_VERIFY_NO && b->ca.text == NULL)
+		diag_error(p->r.diag, &b->verify_place,
+		    "'tls verify' needs 'tls ca-file'");
+	if (tls->verify == TLS_VERIFY_NO && b->ca.text != NULL)
+		diag_warn(p->r.diag, &b->ca.place,
+		    "tls ca-file: not used without 'tls verify'");
+	for (size_t i = 0; i < b->config.nremotes; i++)
+		outward = outward || b->config.remotes[i].tls != 0;
+	if (b->config.key_process && !tls->needed && !outward)
+		diag_warn(p->r.diag, &b->key_place,
+		    "key process: there is no TLS");
+}
+
+/* ---- the end: what files hold is part of the digest ---- */
+
+static void
+file_hash(struct hash *h, struct source *source, const struct config_file *f)
+{
+	const char *data;
+	size_t len;
+
+	if (f->path == NULL)
+		return;
+	if (source_file(source, SOURCE_CERT, f->path, &data, &len) == -1)
+		len = 0;
+	hash_add(h, f->path, strlen(f->path) + 1);
+	hash_add(h, &len, sizeof len);
+	if (len > 0)
+		hash_add(h, data, len);
+}
+
+static void
+pair_hash(struct hash *h, struct source *source,
+    const struct config_keypair *k)
+{
+	if (k == NULL)
+		return;
+	file_hash(h, source, &k->cert);
+	file_hash(h, source, &k->key);
+}
+
+static void
+files_hash(struct source *source, struct config *c)
+{
+	struct hash *h = hash_new();
+
+	if (c->tls.needed) {
+		pair_hash(h, source, c->tls.main);
+		for (size_t i = 0; i < c->tls.nsni; i++)
+			pair_hash(h, source, &c->tls.sni[i]);
+		file_hash(h, source, &c->tls.ca);
+		file_hash(h, source, &c->tls.psk);
+	}
+	for (size_t i = 0; i < c->nremotes; i++) {
+		if (c->remotes[i].tls == 0)
+			continue;
+		file_hash(h, source, &c->remotes[i].tls_ca);
+		pair_hash(h, source, c->remotes[i].tls_own);
+	}
+	hash_end(h, c->files);
+}
+
+static void
+relay_end(struct parse *p, void *object, const struct spawnd_conf *broker,
+    const struct diag_place *body_place)
+{
+	struct relay_build *b = object;
+	struct config *c = &b->config;
+
+	if (c->nremotes == 0)
+		diag_error(p->r.diag, body_place, "no 'remote' defined");
+	remotes_end(p, b);
+	local_check(p, b);
+	for (size_t i = 0; i < broker->nlisteners; i++)
+		listener_check(p, b, &broker->listeners[i]);
+	/* Which listeners there are is another program's knowledge then. */
+	if (p->request->worker_only)
+		c->tls.needed = tls_available() && (b->pair.cert.text != NULL ||
+		    c->tls.nsni > 0 || b->psk.text != NULL);
+	tls_fill(p, b);
+	tls_check(p, b);
+	loops_check(p, c, broker);
+	if (broker->single && c->retire > 0)
+		diag_warn(p->r.diag, &b->retire_place,
+		    "retire: no effect in a single process");
+	config_tls_gather(c, p->r.source);
+	files_hash(p->r.source, c);
+}
+
+static void
+relay_print(const void *object, FILE *fp)
+{
+	config_print(object, fp);
+}
+
+const struct conf_section tcprelay_section = {
+	.begin = relay_begin,
+	.body = relay_body,
+	.end = relay_end,
+	.print = relay_print,
+	.reserved = reserved,
+};
