@@ -8,9 +8,7 @@
 #include <sys/resource.h>
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,13 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "ev.h"
-#include "ev_mech.h"
+#include "ev_impl.h"
 #include "log.h"
-
-#ifndef NSIG
-#define NSIG		65
-#endif
 
 #define FD_MAX		1048576		/* for unlimited limits, spec 6.6 */
 #define TABLE_MIN	64
@@ -38,7 +31,7 @@
 #define CLOSING		32u	/* closed at the end of the round */
 
 /* One descriptor. An idle session pays for two of them. */
-struct entry {
+struct ev_entry {
 	const struct ev_ops	*ops;
 	void			*ctx;
 	uint32_t		 serial;	/* tells owners of a number apart */
@@ -47,58 +40,7 @@ struct entry {
 	uint8_t			 got;		/* reported, not yet delivered */
 	uint8_t			 flags;
 };
-static_assert(sizeof(struct entry) <= 32, "idle sessions");
-
-/* A list of descriptors. Each stands on it at most once, so it has room for
- * the whole table and appending cannot fail. */
-struct fds {
-	int	*fd;
-	size_t	 n;
-};
-
-/* Where a timer stands: by the time at which it is looked at. It may be due
- * later by then, and is sorted in anew. */
-struct node {
-	uint64_t	 key;
-	uint64_t	 seq;
-	struct ev_timer	*timer;
-};
-
-struct ev_handler {
-	void	(*cb)(void *, int);
-	void	*ctx;
-};
-
-struct ev {
-	const struct ev_mech	*mech;
-	void			*state;		/* of the mechanism */
-	int			 limit;		/* of the mechanism */
-	struct entry		*table;
-	size_t			 size;
-	uint32_t		 serial;
-	struct fds		 changes, ready, closes, always;
-	uint64_t		 now;
-	struct node		*heap;
-	size_t			 ntimers, timer_room;
-	uint64_t		 timer_seq;
-	struct ev_task		*tasks, **tasks_end;
-	struct ev_handler	*handlers;	/* by signal number, or NULL */
-	int			 signal_pipe[2];
-	bool			 in_turn, stopped;
-	int			 status;
-};
-
-/* What the signal handler touches; of the one loop that has signals. */
-static struct {
-	volatile sig_atomic_t	pending[NSIG];
-	volatile sig_atomic_t	fd;
-	pid_t			pid;
-	struct ev		*ev;
-} caught = { .fd = -1 };
-
-static void	signal_readable(void *, int);
-
-static const struct ev_ops signal_ops = { .readable = signal_readable };
+static_assert(sizeof(struct ev_entry) <= 32, "idle sessions");
 
 /* The table */
 
@@ -127,7 +69,7 @@ ev_grow(void **array, size_t *size, size_t element, size_t n)
 static int
 table_grow(struct ev *ev, int fd)
 {
-	struct fds *const lists[] = { &ev->changes, &ev->ready, &ev->closes,
+	struct ev_fds *const lists[] = { &ev->changes, &ev->ready, &ev->closes,
 	    &ev->always };
 	size_t i, size;
 	void *p;
@@ -140,20 +82,20 @@ table_grow(struct ev *ev, int fd)
 		lists[i]->fd = p;
 	}
 	p = ev->table;
-	if (ev_grow(&p, &ev->size, sizeof(struct entry), (size_t)fd) == -1)
+	if (ev_grow(&p, &ev->size, sizeof(struct ev_entry), (size_t)fd) == -1)
 		return -1;
 	ev->table = p;
 	return 0;
 }
 
 static void
-fds_append(struct fds *l, int fd)
+fds_append(struct ev_fds *l, int fd)
 {
 	l->fd[l->n++] = fd;
 }
 
 static void
-fds_remove(struct fds *l, int fd)
+fds_remove(struct ev_fds *l, int fd)
 {
 	size_t i;
 
@@ -165,7 +107,7 @@ fds_remove(struct fds *l, int fd)
 	}
 }
 
-static struct entry *
+static struct ev_entry *
 entry_find(const struct ev *ev, int fd)
 {
 	if (fd < 0 || (size_t)fd >= ev->size ||
@@ -175,7 +117,7 @@ entry_find(const struct ev *ev, int fd)
 }
 
 static void
-entry_dirty(struct ev *ev, struct entry *e, int fd)
+entry_dirty(struct ev *ev, struct ev_entry *e, int fd)
 {
 	if (e->flags & DIRTY)
 		return;
@@ -185,14 +127,14 @@ entry_dirty(struct ev *ev, struct entry *e, int fd)
 
 /* With the flag that mechanisms see. */
 static unsigned
-entry_bits(const struct entry *e, unsigned interest)
+entry_bits(const struct ev_entry *e, unsigned interest)
 {
 	return e->flags & SHARED ? interest | EV_SHARED : interest;
 }
 
 /* Out of the loop; nothing of it is left but its place on the change list. */
 static void
-entry_remove(struct ev *ev, struct entry *e, int fd, bool closing)
+entry_remove(struct ev *ev, struct ev_entry *e, int fd, bool closing)
 {
 	if (e->flags & KNOWN)
 		ev->mech->forget(ev->state, fd, entry_bits(e, e->told),
@@ -209,7 +151,7 @@ static int
 add(struct ev *ev, int fd, const struct ev_ops *ops, void *ctx,
     unsigned interest, unsigned flags)
 {
-	struct entry *e;
+	struct ev_entry *e;
 
 	assert(fd >= 0 && ops != NULL);
 	assert((interest & ~(EV_READ | EV_WRITE)) == 0);
@@ -252,7 +194,7 @@ ev_add_shared(struct ev *ev, int fd, const struct ev_ops *ops, void *ctx,
 void
 ev_set(struct ev *ev, int fd, const struct ev_ops *ops, void *ctx)
 {
-	struct entry *e = entry_find(ev, fd);
+	struct ev_entry *e = entry_find(ev, fd);
 
 	if (e == NULL)
 		return;
@@ -263,7 +205,7 @@ ev_set(struct ev *ev, int fd, const struct ev_ops *ops, void *ctx)
 void
 ev_interest(struct ev *ev, int fd, unsigned interest)
 {
-	struct entry *e = entry_find(ev, fd);
+	struct ev_entry *e = entry_find(ev, fd);
 
 	/* NULL: it was taken out of the loop */
 	if (e == NULL || e->want == interest)
@@ -282,7 +224,7 @@ ev_has(const struct ev *ev, int fd)
 void
 ev_del(struct ev *ev, int fd)
 {
-	struct entry *e = entry_find(ev, fd);
+	struct ev_entry *e = entry_find(ev, fd);
 
 	if (e != NULL)
 		entry_remove(ev, e, fd, false);
@@ -291,7 +233,7 @@ ev_del(struct ev *ev, int fd)
 static void
 close_later(struct ev *ev, int fd, bool shared)
 {
-	struct entry *e;
+	struct ev_entry *e;
 	int error = errno;
 
 	assert(fd >= 0);
@@ -340,7 +282,7 @@ run_closes(struct ev *ev)
 void
 ev_report(struct ev *ev, int fd, uint32_t serial, unsigned what)
 {
-	struct entry *e = entry_find(ev, fd);
+	struct ev_entry *e = entry_find(ev, fd);
 
 	if (e == NULL || (serial != 0 && serial != e->serial) || what == 0)
 		return;
@@ -356,7 +298,7 @@ ev_report(struct ev *ev, int fd, uint32_t serial, unsigned what)
 static void
 submit(struct ev *ev)
 {
-	struct entry *e;
+	struct ev_entry *e;
 	size_t i;
 	int fd;
 
@@ -378,7 +320,7 @@ submit(struct ev *ev)
 		} else {
 			log_warn("event mechanism %s: descriptor %d: %s",
 			    ev->mech->name, fd, strerror(errno));
-			ev_report(ev, fd, 0, EV_ERROR);
+			ev_report(ev, fd, 0, EV_FAULT);
 		}
 	}
 	ev->changes.n = 0;
@@ -408,17 +350,17 @@ always_wanted(const struct ev *ev)
 
 /* An error or hang-up that nobody will hear of must not come again. */
 static void
-give_up(struct ev *ev, struct entry *e, int fd, unsigned got)
+give_up(struct ev *ev, struct ev_entry *e, int fd, unsigned got)
 {
 	log_warn("descriptor %d taken out of the event loop: %s", fd,
-	    got & EV_ERROR ? "error" : "hang-up");
+	    got & EV_FAULT ? "error" : "hang-up");
 	entry_remove(ev, e, fd, false);
 }
 
 static void
 deliver(struct ev *ev, int fd)
 {
-	struct entry *e = &ev->table[fd];
+	struct ev_entry *e = &ev->table[fd];
 	const struct ev_ops *ops = e->ops;
 	unsigned got = e->got;
 
@@ -427,11 +369,11 @@ deliver(struct ev *ev, int fd)
 		ops->readable(e->ctx, fd);
 	else if ((e->want & got & EV_WRITE) && (got & EV_HANGUP) == 0)
 		ops->writable(e->ctx, fd);
-	else if ((got & EV_ERROR) && ops->error != NULL)
+	else if ((got & EV_FAULT) && ops->error != NULL)
 		ops->error(e->ctx, fd);
 	else if ((got & EV_HANGUP) && ops->hangup != NULL)
 		ops->hangup(e->ctx, fd);
-	else if (got & (EV_ERROR | EV_HANGUP))
+	else if (got & (EV_FAULT | EV_HANGUP))
 		give_up(ev, e, fd, got);
 }
 
@@ -448,126 +390,7 @@ deliver_all(struct ev *ev)
 	ev->ready.n = 0;
 }
 
-/* Timers */
-
-static bool
-node_before(const struct node *a, const struct node *b)
-{
-	return a->key != b->key ? a->key < b->key : a->seq < b->seq;
-}
-
-static void
-heap_put(struct ev *ev, size_t i, struct node n)
-{
-	ev->heap[i] = n;
-	n.timer->slot = (uint32_t)i + 1;
-}
-
-static void
-heap_up(struct ev *ev, size_t i, struct node n)
-{
-	size_t parent;
-
-	while (i > 0) {
-		parent = (i - 1) / 2;
-		if (!node_before(&n, &ev->heap[parent]))
-			break;
-		heap_put(ev, i, ev->heap[parent]);
-		i = parent;
-	}
-	heap_put(ev, i, n);
-}
-
-static void
-heap_down(struct ev *ev, size_t i, struct node n)
-{
-	size_t child;
-
-	for (;;) {
-		child = 2 * i + 1;
-		if (child >= ev->ntimers)
-			break;
-		if (child + 1 < ev->ntimers &&
-		    node_before(&ev->heap[child + 1], &ev->heap[child]))
-			child++;
-		if (!node_before(&ev->heap[child], &n))
-			break;
-		heap_put(ev, i, ev->heap[child]);
-		i = child;
-	}
-	heap_put(ev, i, n);
-}
-
-static void
-heap_remove(struct ev *ev, size_t i)
-{
-	struct node last = ev->heap[--ev->ntimers];
-
-	if (i == ev->ntimers)
-		return;
-	if (i > 0 && node_before(&last, &ev->heap[(i - 1) / 2]))
-		heap_up(ev, i, last);
-	else
-		heap_down(ev, i, last);
-}
-
-static void
-heap_reserve(struct ev *ev)
-{
-	void *p = ev->heap;
-
-	if (ev_grow(&p, &ev->timer_room, sizeof(struct node),
-	    ev->ntimers) == -1) {
-		log_err("timers: %s", strerror(errno));
-		exit(EX_OSERR);
-	}
-	ev->heap = p;
-}
-
-void
-ev_timer_set(struct ev *ev, struct ev_timer *t, uint64_t ns,
-    void (*cb)(void *), void *ctx)
-{
-	t->cb = cb;
-	t->ctx = ctx;
-	t->due = ns > UINT64_MAX - ev->now ? UINT64_MAX : ev->now + ns;
-	t->seq = ++ev->timer_seq;
-	if (t->slot == 0) {
-		heap_reserve(ev);
-		heap_up(ev, ev->ntimers++, (struct node){ t->due, t->seq, t });
-	} else if (t->due < ev->heap[t->slot - 1].key)
-		heap_up(ev, t->slot - 1, (struct node){ t->due, t->seq, t });
-	/* else it is found out when the old time comes up */
-}
-
-void
-ev_timer_stop(struct ev *ev, struct ev_timer *t)
-{
-	if (t->slot == 0)
-		return;
-	heap_remove(ev, t->slot - 1);
-	t->slot = 0;
-}
-
-static void
-run_timers(struct ev *ev)
-{
-	uint64_t now = ev->now, last = ev->timer_seq;
-	struct ev_timer *t;
-
-	while (ev->ntimers > 0 && ev->heap[0].key <= now) {
-		t = ev->heap[0].timer;
-		if (t->due > ev->heap[0].key || t->seq != ev->heap[0].seq) {
-			heap_down(ev, 0, (struct node){ t->due, t->seq, t });
-			continue;
-		}
-		/* set just now by another timer: its turn is the next round */
-		if (t->seq > last)
-			break;
-		ev_timer_stop(ev, t);
-		t->cb(t->ctx);
-	}
-}
+/* The clock */
 
 static uint64_t
 clock_read(void)
@@ -632,125 +455,6 @@ run_tasks(struct ev *ev)
 	while ((t = list) != NULL) {
 		ev_defer_cancel(ev, t);
 		t->cb(t->ctx);
-	}
-}
-
-/* Signals */
-
-static void
-signal_cb(int signo)
-{
-	int error = errno;
-
-	if (caught.pid != getpid()) {
-		/* a child between fork and exec: ours is not its business */
-		signal(signo, SIG_DFL);
-		raise(signo);
-	} else {
-		caught.pending[signo] = 1;
-		/* full: then the loop wakes up anyway */
-		if (write((int)caught.fd, "", 1) == -1)
-			errno = error;
-	}
-	errno = error;
-}
-
-static void
-signal_readable(void *ctx, int fd)
-{
-	struct ev *ev = ctx;
-	char junk[64];
-	int signo;
-
-	while (read(fd, junk, sizeof(junk)) == (ssize_t)sizeof(junk))
-		;
-	for (signo = 1; signo < NSIG; signo++) {
-		if (!caught.pending[signo])
-			continue;
-		caught.pending[signo] = 0;
-		ev->handlers[signo].cb(ev->handlers[signo].ctx, signo);
-	}
-}
-
-static int
-signal_open(struct ev *ev)
-{
-	int i;
-
-	if (caught.ev == ev)
-		return 0;
-	if (caught.ev != NULL) {
-		errno = EBUSY;
-		return -1;
-	}
-	if (pipe(ev->signal_pipe) == -1)
-		return -1;
-	for (i = 0; i < 2; i++) {
-		fcntl(ev->signal_pipe[i], F_SETFD, FD_CLOEXEC);
-		fcntl(ev->signal_pipe[i], F_SETFL, O_NONBLOCK);
-	}
-	ev->handlers = calloc(NSIG, sizeof(*ev->handlers));
-	if (ev->handlers == NULL || ev_add(ev, ev->signal_pipe[0], &signal_ops,
-	    ev, EV_READ) == -1) {
-		close(ev->signal_pipe[0]);
-		close(ev->signal_pipe[1]);
-		free(ev->handlers);
-		ev->handlers = NULL;
-		return -1;
-	}
-	caught.ev = ev;
-	caught.pid = getpid();
-	caught.fd = ev->signal_pipe[1];
-	return 0;
-}
-
-static void
-signal_close(struct ev *ev)
-{
-	if (caught.ev != ev)
-		return;
-	ev_signal_reset();
-	caught.ev = NULL;
-	caught.fd = -1;
-	ev_del(ev, ev->signal_pipe[0]);
-	close(ev->signal_pipe[0]);
-	close(ev->signal_pipe[1]);
-	free(ev->handlers);
-	ev->handlers = NULL;
-}
-
-int
-ev_signal(struct ev *ev, int signo, void (*cb)(void *, int), void *ctx)
-{
-	struct sigaction sa = { .sa_handler = SIG_IGN };
-
-	if (signo < 1 || signo >= NSIG) {
-		errno = EINVAL;
-		return -1;
-	}
-	if (cb != NULL) {
-		if (signal_open(ev) == -1)
-			return -1;
-		ev->handlers[signo] = (struct ev_handler){ cb, ctx };
-		sa.sa_handler = signal_cb;
-		sa.sa_flags = SA_RESTART | SA_NOCLDSTOP;
-		sigfillset(&sa.sa_mask);
-	}
-	return sigaction(signo, &sa, NULL);
-}
-
-void
-ev_signal_reset(void)
-{
-	struct sigaction sa;
-	int signo;
-
-	for (signo = 1; signo < NSIG; signo++) {
-		if (sigaction(signo, NULL, &sa) == -1 ||
-		    sa.sa_handler != signal_cb)
-			continue;
-		sa = (struct sigaction){ .sa_handler = SIG_DFL };
-		sigaction(signo, &sa, NULL);
 	}
 }
 
@@ -828,7 +532,6 @@ ev_new(const char *mask, bool quiet)
 	if (ev == NULL)
 		return NULL;
 	ev->tasks_end = &ev->tasks;
-	ev->signal_pipe[0] = ev->signal_pipe[1] = -1;
 	if (!mech_choose(ev, mask)) {
 		free(ev);
 		return NULL;
@@ -842,15 +545,12 @@ ev_new(const char *mask, bool quiet)
 void
 ev_free(struct ev *ev)
 {
-	size_t i;
-
 	if (ev == NULL)
 		return;
 	assert(!ev->in_turn);
-	signal_close(ev);
+	ev_signals_clear(ev);
 	run_closes(ev);
-	for (i = 0; i < ev->ntimers; i++)
-		ev->heap[i].timer->slot = 0;
+	ev_timers_clear(ev);
 	while (ev->tasks != NULL)
 		ev_defer_cancel(ev, ev->tasks);
 	ev->mech->close(ev->state);
@@ -859,7 +559,6 @@ ev_free(struct ev *ev)
 	free(ev->closes.fd);
 	free(ev->always.fd);
 	free(ev->table);
-	free(ev->heap);
 	free(ev);
 }
 
@@ -895,9 +594,9 @@ wait_time(struct ev *ev, int max_ms)
 	if (ev->stopped || ev->tasks != NULL || ev->closes.n > 0 ||
 	    ev->ready.n > 0 || always_wanted(ev))
 		return 0;
-	if (ev->ntimers == 0)
+	if (ev->timers.n == 0)
 		return max_ms;
-	key = ev->heap[0].key;
+	key = ev->timers.nodes[0].key;
 	/* Callbacks took time since the clock was read. For a far timer
 	 * that is nothing, for a near one it would be late by that much. */
 	if (key > ev->now && key - ev->now < EV_SECOND)
@@ -917,7 +616,7 @@ ev_turn(struct ev *ev, int max_ms)
 
 	assert(!ev->in_turn);
 	ev->in_turn = true;
-	run_timers(ev);
+	ev_timers_run(ev);
 	submit(ev);
 	if (ev->mech->wait(ev->state, ev, wait_time(ev, max_ms)) == -1 &&
 	    errno != EINTR)

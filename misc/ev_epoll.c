@@ -115,7 +115,7 @@ epoll_wait_report(void *state, struct ev *ev, int timeout)
 		if (p->events[i].events & EPOLLOUT)
 			what |= EV_WRITE;
 		if (p->events[i].events & EPOLLERR)
-			what |= EV_ERROR;
+			what |= EV_FAULT;
 		if (p->events[i].events & EPOLLHUP)
 			what |= EV_HANGUP;
 		ev_report(ev, (int)(uint32_t)p->events[i].data.u64,

@@ -11,7 +11,7 @@
 
 #include "ev.h"
 
-#define EV_ERROR	4u
+#define EV_FAULT	4u	/* EV_ERROR is a name of kqueue(2) */
 #define EV_HANGUP	8u
 #define EV_SHARED	16u	/* a listening socket of several processes */
 
@@ -44,7 +44,7 @@ extern const struct ev_mech ev_mech_port, ev_mech_kqueue, ev_mech_devpoll,
     ev_mech_epoll, ev_mech_poll, ev_mech_select;
 
 /*
- * what: EV_READ, EV_WRITE, EV_ERROR, EV_HANGUP or-ed together; several
+ * what: EV_READ, EV_WRITE, EV_FAULT, EV_HANGUP or-ed together; several
  * reports for one descriptor add up. serial 0: the mechanism keeps its own
  * table and cannot be late; otherwise a report for a former owner of the
  * number is discarded.

@@ -101,7 +101,7 @@ set_wait(void *state, struct ev *ev, int timeout)
 		if (got & POLLOUT)
 			what |= EV_WRITE;
 		if (got & (POLLERR | POLLNVAL))
-			what |= EV_ERROR;
+			what |= EV_FAULT;
 		if (got & POLLHUP)
 			what |= EV_HANGUP;
 		ev_report(ev, s->fds[i].fd, 0, what);

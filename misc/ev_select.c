@@ -99,7 +99,7 @@ ask(struct sets *s, nfds_t n, struct ev *ev)
 		if (s->ask[i].revents & POLLOUT)
 			what |= EV_WRITE;
 		if (s->ask[i].revents & (POLLERR | POLLNVAL))
-			what |= EV_ERROR;
+			what |= EV_FAULT;
 		if (s->ask[i].revents & POLLHUP)
 			what |= EV_HANGUP;
 		ev_report(ev, s->ask[i].fd, 0, what);

@@ -1,0 +1,142 @@
+/*
+ * Timers of the loop: a heap by the time at which each is looked at. Setting
+ * one to later, as is done with every transfer, touches the timer alone; the
+ * heap learns of it when the old time comes up.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "ev_impl.h"
+#include "log.h"
+
+static bool
+node_before(const struct ev_node *a, const struct ev_node *b)
+{
+	return a->key != b->key ? a->key < b->key : a->seq < b->seq;
+}
+
+static void
+heap_put(struct ev *ev, size_t i, struct ev_node n)
+{
+	ev->timers.nodes[i] = n;
+	n.timer->slot = (uint32_t)i + 1;
+}
+
+static void
+heap_up(struct ev *ev, size_t i, struct ev_node n)
+{
+	size_t parent;
+
+	while (i > 0) {
+		parent = (i - 1) / 2;
+		if (!node_before(&n, &ev->timers.nodes[parent]))
+			break;
+		heap_put(ev, i, ev->timers.nodes[parent]);
+		i = parent;
+	}
+	heap_put(ev, i, n);
+}
+
+static void
+heap_down(struct ev *ev, size_t i, struct ev_node n)
+{
+	size_t child;
+
+	for (;;) {
+		child = 2 * i + 1;
+		if (child >= ev->timers.n)
+			break;
+		if (child + 1 < ev->timers.n &&
+		    node_before(&ev->timers.nodes[child + 1], &ev->timers.nodes[child]))
+			child++;
+		if (!node_before(&ev->timers.nodes[child], &n))
+			break;
+		heap_put(ev, i, ev->timers.nodes[child]);
+		i = child;
+	}
+	heap_put(ev, i, n);
+}
+
+static void
+heap_remove(struct ev *ev, size_t i)
+{
+	struct ev_node last = ev->timers.nodes[--ev->timers.n];
+
+	if (i == ev->timers.n)
+		return;
+	if (i > 0 && node_before(&last, &ev->timers.nodes[(i - 1) / 2]))
+		heap_up(ev, i, last);
+	else
+		heap_down(ev, i, last);
+}
+
+static void
+heap_reserve(struct ev *ev)
+{
+	void *p = ev->timers.nodes;
+
+	if (ev_grow(&p, &ev->timers.room, sizeof(struct ev_node),
+	    ev->timers.n) == -1) {
+		log_err("timers: %s", strerror(errno));
+		exit(EX_OSERR);
+	}
+	ev->timers.nodes = p;
+}
+
+void
+ev_timer_set(struct ev *ev, struct ev_timer *t, uint64_t ns,
+    void (*cb)(void *), void *ctx)
+{
+	t->cb = cb;
+	t->ctx = ctx;
+	t->due = ns > UINT64_MAX - ev->now ? UINT64_MAX : ev->now + ns;
+	t->seq = ++ev->timers.seq;
+	if (t->slot == 0) {
+		heap_reserve(ev);
+		heap_up(ev, ev->timers.n++, (struct ev_node){ t->due, t->seq, t });
+	} else if (t->due < ev->timers.nodes[t->slot - 1].key)
+		heap_up(ev, t->slot - 1, (struct ev_node){ t->due, t->seq, t });
+	/* else it is found out when the old time comes up */
+}
+
+void
+ev_timer_stop(struct ev *ev, struct ev_timer *t)
+{
+	if (t->slot == 0)
+		return;
+	heap_remove(ev, t->slot - 1);
+	t->slot = 0;
+}
+
+void
+ev_timers_run(struct ev *ev)
+{
+	uint64_t now = ev->now, last = ev->timers.seq;
+	struct ev_timer *t;
+
+	while (ev->timers.n > 0 && ev->timers.nodes[0].key <= now) {
+		t = ev->timers.nodes[0].timer;
+		if (t->due > ev->timers.nodes[0].key || t->seq != ev->timers.nodes[0].seq) {
+			heap_down(ev, 0, (struct ev_node){ t->due, t->seq, t });
+			continue;
+		}
+		/* set just now by another timer: its turn is the next round */
+		if (t->seq > last)
+			break;
+		ev_timer_stop(ev, t);
+		t->cb(t->ctx);
+	}
+}
+
+void
+ev_timers_clear(struct ev *ev)
+{
+	size_t i;
+
+	for (i = 0; i < ev->timers.n; i++)
+		ev->timers.nodes[i].timer->slot = 0;
+	free(ev->timers.nodes);
+	ev->timers = (struct ev_heap){ .n = 0 };
+}
