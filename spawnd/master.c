@@ -18,6 +18,7 @@
 #include "features.h"
 #include "accept.h"
 #include "crew.h"
+#include "environ.h"
 #include "lend.h"
 #include "listen.h"
 #include "logs.h"
@@ -506,12 +507,14 @@ master_open(struct master *m, int daemon_fd, int *limit)
 {
 	const char *pidfile = m->start->pidfile != NULL ? m->start->pidfile :
 	    m->conf.conf->broker.pidfile;
-	char error[DAEMON_ERROR];
+	char error[DAEMON_ERROR], **env;
 	int status;
 
 	*limit = daemon_raise_limit();
-	m->ev = ev_new(source_getenv(m->conf.conf->source,
+	env = environ_merge(m->start->environ_base, m->conf.conf->source);
+	m->ev = env == NULL ? NULL : ev_new(environ_get(env,
 	    "IO_POLL_MECHANISM"), false);
+	free(env);
 	if (m->ev == NULL || signals_set(m) == -1 || listeners_make(m) == -1) {
 		start_err("cannot start: %s", strerror(errno));
 		return EX_OSERR;

@@ -18,6 +18,7 @@
 #include "../misc/log.h"
 #include "../misc/msg.h"
 #include "crew.h"
+#include "environ.h"
 #include "lend.h"
 #include "listen.h"
 #include "master.h"
@@ -113,18 +114,19 @@ identity_take(const struct spawn_conf *s)
 }
 
 static char **
-child_environ(const struct loaded *conf, const uint8_t nonce[8])
+child_environ(const struct master *m, const struct loaded *conf,
+    const uint8_t nonce[8])
 {
 	static char var[sizeof("SPAWND_WORKER=") + CHANNEL_ENV_MAX] =
 	    "SPAWND_WORKER=";
-	char **base = source_environ(conf->conf->source), **env;
+	char **env = environ_merge(m->start->environ_base,
+	    conf->conf->source);
 	size_t n = 0;
 
-	while (base[n] != NULL)
-		n++;
-	if ((env = calloc(n + 2, sizeof(*env))) == NULL)
+	if (env == NULL)
 		_exit(EX_OSERR);
-	memcpy(env, base, n * sizeof(*env));
+	while (env[n] != NULL)
+		n++;
 	channel_env_print(var + strlen("SPAWND_WORKER="), nonce);
 	env[n] = var;
 	return env;
@@ -156,7 +158,7 @@ child_run(const struct proc *p, const struct loaded *conf, int fd)
 {
 	const struct spawn_conf *s = &conf->conf->broker.spawn;
 	const char *path = s->exec != NULL ? s->exec : p->master->start->self;
-	char **env = child_environ(conf, p->nonce);
+	char **env = child_environ(p->master, conf, p->nonce);
 	char *argv[8];
 
 	ev_signal_reset();

@@ -1,0 +1,60 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "environ.h"
+
+static size_t
+name_len(const char *var)
+{
+	return strcspn(var, "=");
+}
+
+static size_t
+count(char *const *env)
+{
+	size_t n = 0;
+
+	while (env[n] != NULL)
+		n++;
+	return n;
+}
+
+static void
+put(char **env, size_t *n, char *var)
+{
+	size_t len = name_len(var), i = 0;
+
+	while (i < *n && (strncmp(env[i], var, len) != 0 ||
+	    name_len(env[i]) != len))
+		i++;
+	env[i] = var;
+	if (i == *n)
+		(*n)++;
+}
+
+char **
+environ_merge(char *const *base, struct source *src)
+{
+	char **over = source_environ(src), **env;
+	size_t n = 0;
+
+	env = calloc(count(base) + count(over) + 2, sizeof(*env));
+	if (env == NULL)
+		return NULL;
+	for (; base[n] != NULL; n++)
+		env[n] = base[n];
+	for (; *over != NULL; over++)
+		put(env, &n, *over);
+	return env;
+}
+
+const char *
+environ_get(char *const *env, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (; *env != NULL; env++)
+		if (strncmp(*env, name, len) == 0 && (*env)[len] == '=')
+			return *env + len + 1;
+	return NULL;
+}

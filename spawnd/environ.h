@@ -1,0 +1,16 @@
+/*
+ * The environment of workers: what the service was started with, and what
+ * the file's setenv put over it (2.5).
+ */
+#ifndef SPAWND_ENVIRON_H
+#define SPAWND_ENVIRON_H
+
+#include "../misc/source.h"
+
+/* One array of pointers, to be freed, with room for one more variable at its
+ * end. NULL: no memory. The texts stay where they are. */
+char	**environ_merge(char *const *base, struct source *);
+/* Value in a merged environment; NULL. */
+const char *environ_get(char *const *, const char *name);
+
+#endif
