@@ -26,7 +26,7 @@ static struct {
 	char		*last_arg;	/* last byte of the arguments proper */
 	uint64_t	 shown_at;
 	bool		 any;		/* something was shown */
-	char		**env;		/* where environ went; kept */
+	char		**args, **env;	/* where argv and environ went; kept */
 	char		 shown[TITLE_MAX];
 	char		 held[TITLE_MAX];	/* "": nothing */
 } title;
@@ -144,6 +144,7 @@ title_open(int argc, char **argv)
 		return argv;
 	}
 	title_area(argc, argv);
+	title.args = args;
 	environ = title.env = env;
 #ifdef PR_SET_NAME
 	/* started by descriptor the kernel would call it that number */
