@@ -309,6 +309,15 @@ diag_first(struct diag *d, char *buf, size_t size)
 	return buf;
 }
 
+const char *
+diag_first_text(const struct diag *d, const struct diag_place **place)
+{
+	const struct entry *e = error_first(d);
+
+	*place = e == NULL ? NULL : e->place;
+	return e == NULL ? NULL : e->text;
+}
+
 /* ---- showing ---- */
 
 /* The offending line, and a caret below the offending byte. */

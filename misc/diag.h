@@ -37,6 +37,9 @@ size_t		 diag_errors(const struct diag *);
 int		 diag_status(const struct diag *);
 /* The first error as "FILE:LINE: TEXT" for the reload line. */
 const char	*diag_first(struct diag *, char *buf, size_t size);
+/* The same in parts; *place NULL: none. NULL: there is no error. */
+const char	*diag_first_text(const struct diag *,
+		    const struct diag_place **place);
 /* Everything, in order, to fp as "FILE:LINE: MESSAGE" lines (with the
  * offending line and a caret when show_source), warnings prefixed. */
 void		 diag_print(struct diag *, FILE *fp, const struct source *,
