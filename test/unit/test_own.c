@@ -163,8 +163,11 @@ engine_conn(struct worker *w, const struct spawnd_conn *c, unsigned n)
 {
 	for (; n > 0; n--, c++) {
 		char order = 0, text[64];
+		struct pollfd p = { .fd = c->fd, .events = POLLIN };
 		int len;
 
+		/* A real engine would not wait. */
+		(void)poll(&p, 1, WAIT);
 		(void)!recv(c->fd, &order, 1, MSG_PEEK);
 		if (order == 'r') {
 			own_return(w->own, c, SPAWND_RETURN_RESOURCES);
