@@ -34,14 +34,13 @@ loaded_clear(struct loaded *l)
 	loaded_init(l);
 }
 
-/* Where diagnostics of a start go (3.15). */
+/* Whoever typed the command wants to see it, wherever the log goes (3.15). */
 static void
 report(struct diag *d, const struct source *src,
     const struct load_request *r)
 {
-	if (r->to_stderr)
-		diag_print(d, stderr, src, true);
-	else
+	diag_print(d, stderr, src, true);
+	if (!r->to_stderr)
 		diag_log(d);
 }
 

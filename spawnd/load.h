@@ -32,8 +32,8 @@ struct load_request {
 	char *const		*environ_base;
 	bool			 print;	/* the child reports to the operator
 					   itself (start) */
-	bool			 to_stderr;	/* on standard error, and not
-						   in the log */
+	bool			 to_stderr;	/* on standard error only, not
+						   in the log too */
 };
 
 void	 loaded_init(struct loaded *);

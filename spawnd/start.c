@@ -311,7 +311,8 @@ serve(const struct start *s, const struct program *program)
 int
 spawnd_main(const struct program *program, int argc, char **argv)
 {
-	struct start s = { .base = NULL };
+	/* what it points to is in use to the end, and found by leak checkers */
+	static struct start s;
 	char self[PATH_MAX];
 	int status;
 
