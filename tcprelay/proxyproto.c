@@ -157,7 +157,7 @@ parse_v2_block(struct proxyproto *h, const struct family *f,
 static enum proxyproto_result
 parse_v2(struct proxyproto *h, const uint8_t *p, size_t n, bool end)
 {
-	const struct family *f;
+	const struct family *f = &families[0];
 	size_t length;
 
 	if (n > 12 && (p[12] >> 4 != 2 || (p[12] & 15) > 1))
