@@ -22,6 +22,12 @@ def has_tls():
     return "/TLS" in r.stdout
 
 
+def pytest_sessionstart(session):
+    if not lib.TCPRELAY.exists() and not session.config.option.collectonly:
+        pytest.exit(f"no {lib.TCPRELAY}: set BUILDDIR to where it was built",
+                    4)
+
+
 def pytest_collection_modifyitems(items):
     if any(i.get_closest_marker("tls") for i in items) and not has_tls():
         skip = pytest.mark.skip(reason="this build has no TLS")

@@ -291,8 +291,9 @@ class Service:
             + self.log())
 
     def log(self):
+        """The last lines, for messages of tests."""
         with self.changed:
-            return "\n".join(self.lines)
+            return "\n".join(self.lines[-60:])
 
     # -- operating
 
@@ -337,8 +338,8 @@ class Service:
 
     def reports(self):
         """What sanitizers had to say."""
-        out = [line for line in self.log().splitlines()
-               if SANITIZER.search(line)]
+        with self.changed:
+            out = [line for line in self.lines if SANITIZER.search(line)]
         out += sanitizer_files(self.directory)
         return out
 

@@ -239,7 +239,7 @@ def test_json_log(service, backend, port):
                              "id = tcprelay { log connections = yes"))
     lib.echo_once(port, b"12345")
     s.wait_for(r'"event":"session"')
-    lines = [json.loads(x) for x in s.log().splitlines() if x[:1] == "{"]
+    lines = [json.loads(x) for x in s.lines if x[:1] == "{"]
     session, = [x for x in lines if x.get("event") == "session"]
     assert (session["in"], session["out"], session["end"]) == (5, 5, "done")
     assert session["role"] == "worker" and session["worker"] in (1, 2)
