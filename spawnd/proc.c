@@ -346,6 +346,7 @@ proc_free(struct proc *p)
 	    (h = hand_pop(&p->kept)) != NULL)
 		hand_free(m, h);
 	talk_close(p);
+	ev_timer_stop(m->ev, &p->kill);
 	list_remove(m, p);
 	if (p->seats != NULL)
 		seats_leave(m, p->seats, p->column);
