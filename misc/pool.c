@@ -43,7 +43,7 @@ chunk_new(size_t size)
 {
 	struct chunk *c = NULL;
 
-	if (size <= SIZE_MAX - sizeof(*c))
+	if (size <= PTRDIFF_MAX - sizeof(*c))
 		c = calloc(1, sizeof(*c) + size);
 	if (c == NULL) {
 		errno = ENOMEM;
