@@ -36,7 +36,7 @@ bool	 own_request_unpack(struct conf_request *, const void *data,
  * each per round, so they may do anything but free the own.
  */
 struct own_hooks {
-	void	(*done)(void *ctx);	/* places are free, or were given back */
+	void	(*done)(void *ctx);	/* places are free, or given back */
 	void	(*retire)(void *ctx);	/* retire = N reached (5.5) */
 };
 struct own	*own_single(const struct program *, struct ev *,

@@ -12,8 +12,9 @@
 #define STATUS_CONFIG	78
 #define REASON_MAX	1024		/* of a text for BAD-CONFIG */
 
+/* Owned by own_main(), for the life of the process. */
 struct process {
-	struct own		 own;		/* first: what the engine knows */
+	struct own		 own;	/* first: what the engine knows */
 	const struct program	*program;
 	const char		*base;		/* base name of argv[0] */
 	struct spawnd_worker	*link;
