@@ -156,13 +156,20 @@ msg_recv(int fd, void *buf, size_t size, int fds[MSG_FDS], unsigned *nfds,
 	struct iovec iov = { .iov_base = buf, .iov_len = size };
 	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1,
 	    .msg_control = control.room, .msg_controllen = sizeof(control) };
+	unsigned resets = 0;
 	ssize_t n;
 
 	*nfds = 0;
 	*truncated = 0;
+	/*
+	 * A peer that closes with messages of ours unread resets the pair,
+	 * and Linux tells that once, before it gives out what the peer had
+	 * sent: its last words would be lost.
+	 */
 	do
 		n = recvmsg(fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	while (n == -1 && errno == EINTR);
+	while (n == -1 && (errno == EINTR ||
+	    (errno == ECONNRESET && resets++ == 0)));
 	if (n == -1) {
 		if (errno == EWOULDBLOCK)
 			errno = EAGAIN;

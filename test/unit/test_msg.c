@@ -218,6 +218,25 @@ test_full(void **state)
 	close(fds[1]);
 }
 
+/* Who leaves without reading what it was sent is still heard. */
+static void
+test_last_words(void **state)
+{
+	int fds[2], got[MSG_FDS], cut;
+	unsigned n;
+	char buf[16];
+
+	(void)state;
+	assert_int_equal(msg_pair(fds, 0), 0);
+	assert_int_equal(send_text(fds[0], "unread", NULL, 0), 0);
+	assert_int_equal(send_text(fds[1], "last words", NULL, 0), 0);
+	close(fds[1]);
+	assert_int_equal(msg_recv(fds[0], buf, sizeof(buf), got, &n, &cut), 10);
+	assert_memory_equal(buf, "last words", 10);
+	assert_int_equal(msg_recv(fds[0], buf, sizeof(buf), got, &n, &cut), 0);
+	close(fds[0]);
+}
+
 int
 main(void)
 {
@@ -228,6 +247,7 @@ main(void)
 		cmocka_unit_test(test_descriptors),
 		cmocka_unit_test(test_out_of_descriptors),
 		cmocka_unit_test(test_full),
+		cmocka_unit_test(test_last_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
