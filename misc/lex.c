@@ -64,6 +64,24 @@ struct lex {
 
 /* ---- inputs ---- */
 
+/* A NUL ends the file; that is said before anything is read up to there. */
+static void
+nul_check(struct lex *lex, struct input *in)
+{
+	const char *nul = memchr(in->data, '\0', in->len), *p = in->data, *lf;
+	struct diag_place place = { .file = in->name, .line = 1,
+	    .from = in->from };
+
+	if (nul == NULL)
+		return;
+	for (; (lf = memchr(p, '\n', (size_t)(nul - p))) != NULL; p = lf + 1)
+		place.line++;
+	place.column = (unsigned)(nul - p) + 1;
+	diag_error(lex->diag, &place, "NUL byte");
+	in->len = (size_t)(nul - in->data);
+	in->broken = true;
+}
+
 static int
 file_push(struct lex *lex, const char *path, const char *name,
     const struct input *parent, const struct diag_place *from)
@@ -87,6 +105,7 @@ file_push(struct lex *lex, const char *path, const char *name,
 	if (len >= 3 && memcmp(data, "\xef\xbb\xbf", 3) == 0)
 		in->at = in->line_at = 3;
 	lex->top = in;
+	nul_check(lex, in);
 	return 0;
 }
 
@@ -179,16 +198,6 @@ place_here(const struct input *in, struct diag_place *place)
 }
 
 static void
-nul_found(struct lex *lex, const struct input *in)
-{
-	struct diag_place place;
-
-	place_here(in, &place);
-	diag_error(lex->diag, &place, "NUL byte");
-	file_break(lex);
-}
-
-static void
 token_too_long(struct lex *lex, const struct diag_place *place)
 {
 	diag_error(lex->diag, place, "token longer than %d bytes",
@@ -203,10 +212,9 @@ line_next(struct input *in)
 	in->line_at = in->at;
 }
 
-/* White space and comments. Whether there was any; false with the file
- * broken off at a NUL in a comment. */
+/* White space and comments. Whether there was any. */
 static bool
-space_skip(struct lex *lex, struct input *in)
+space_skip(struct input *in)
 {
 	size_t begin = in->at;
 
@@ -219,13 +227,8 @@ space_skip(struct lex *lex, struct input *in)
 		} else if (c == ' ' || c == '\t' || c == '\r') {
 			in->at++;
 		} else if (c == '#') {
-			while (in->at < in->len && in->data[in->at] != '\n') {
-				if (in->data[in->at] == '\0') {
-					nul_found(lex, in);
-					return false;
-				}
+			while (in->at < in->len && in->data[in->at] != '\n')
 				in->at++;
-			}
 		} else {
 			break;
 		}
@@ -233,11 +236,10 @@ space_skip(struct lex *lex, struct input *in)
 	return in->at > begin;
 }
 
-/* strchr would find the NUL, which is no delimiter but an error. */
 static bool
 word_ends(char c)
 {
-	return c == '\0' || strchr(" \t\r\n={}()[]|&!,", c) != NULL;
+	return strchr(" \t\r\n={}()[]|&!,", c) != NULL;
 }
 
 static void
@@ -400,10 +402,6 @@ string_read(struct lex *lex, struct input *in, struct lex_token *tok,
 	while (in->at < in->len && in->data[in->at] != quote) {
 		if (in->data[in->at] == '\\' && in->at + 1 < in->len)
 			in->at++;
-		if (in->data[in->at] == '\0') {
-			nul_found(lex, in);
-			return false;
-		}
 		if (in->data[in->at++] == '\n')
 			line_next(in);
 	}
@@ -412,8 +410,10 @@ string_read(struct lex *lex, struct input *in, struct lex_token *tok,
 		place.column = 0;
 		if (in->line_at == in->len && in->line > 1)
 			place.line--;
-		diag_error(lex->diag, &place,
-		    "string not closed, opened in line %u", tok->place.line);
+		if (!in->broken)
+			diag_error(lex->diag, &place,
+			    "string not closed, opened in line %u",
+			    tok->place.line);
 		file_break(lex);
 		return false;
 	}
@@ -517,7 +517,7 @@ file_token(struct lex *lex, struct input *in, struct lex_token *tok,
 	bool space = in->at == 0, good;
 
 	do {
-		space = space_skip(lex, in) || space;
+		space = space_skip(in) || space;
 		*tok = (struct lex_token){ .depth = in->depth,
 		    .glued = !space };
 		place_here(in, &tok->place);
@@ -526,10 +526,6 @@ file_token(struct lex *lex, struct input *in, struct lex_token *tok,
 			return;
 		}
 		switch (in->data[in->at]) {
-		case '\0':
-			nul_found(lex, in);
-			good = false;
-			break;
 		case '"':
 		case '\'':
 			good = string_read(lex, in, tok, flags & LEX_SKIP);

@@ -216,7 +216,7 @@ by_descriptor(const char *name)
  * someone gave us by descriptor would look empty, so it is taken off there.
  */
 static int
-file_open(struct record *r, const char *name)
+file_open(struct record *r, const char *name, size_t *hint)
 {
 	struct stat st;
 	int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -238,6 +238,8 @@ file_open(struct record *r, const char *name)
 		(void)fcntl(fd, F_SETFL, 0);
 	r->mode = st.st_mode;
 	r->uid = st.st_uid;
+	if (S_ISREG(st.st_mode) && st.st_size < FILE_LIMIT)
+		*hint = (size_t)st.st_size;
 	return fd;
 fail:
 	r->error = errno;
@@ -246,11 +248,14 @@ fail:
 	return -1;
 }
 
-/* Everything of fd. No realloc, which would leave secrets behind. */
+/*
+ * Everything of fd, which holds about hint bytes. No realloc, which would
+ * leave secrets behind.
+ */
 static char *
-file_slurp(int fd, size_t *len)
+file_slurp(int fd, size_t hint, size_t *len)
 {
-	size_t size = 16384, have = 0;
+	size_t size = hint + 2, have = 0;
 	char *data = malloc(size), *more;
 
 	while (data != NULL) {
@@ -293,11 +298,12 @@ file_slurp(int fd, size_t *len)
 static void
 file_gather(struct record *r, const char *name)
 {
-	int fd = file_open(r, name);
+	size_t hint = 4096;
+	int fd = file_open(r, name, &hint);
 	char *data = NULL;
 
 	if (fd != -1)
-		data = file_slurp(fd, &r->len);
+		data = file_slurp(fd, hint, &r->len);
 	if (data == NULL) {
 		r->error = errno;
 	} else {

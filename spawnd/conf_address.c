@@ -1,6 +1,7 @@
 /*
  * Addresses, ports and lists of versions as the language has them.
  */
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -52,11 +53,17 @@ quad_port_parse(const char *text, struct address *a)
 	return ADDRESS_IP;
 }
 
-/* Digits and dots alone are never a name, nor is what DNS does not have. */
+/*
+ * Digits and dots alone are never a name, nor is what DNS does not have, nor
+ * one of the old forms of an address (0x7f.1) that the resolver would take.
+ */
 static bool
 could_be_name(const char *text)
 {
+	struct in_addr old;
+
 	return strspn(text, "0123456789.") != strlen(text) &&
+	    inet_aton(text, &old) == 0 &&
 	    strspn(text, "abcdefghijklmnopqrstuvwxyz"
 	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") == strlen(text) &&
 	    strlen(text) <= 253;
@@ -126,6 +133,23 @@ address_read(struct kw_reader *r, struct kw_value *v)
 	if ((text = kw_text(r)) == NULL)
 		return false;
 	v->text = text;
+	kw_next(r);
+	return true;
+}
+
+bool
+port_read(struct kw_reader *r, struct kw_value *v, unsigned min)
+{
+	const char *text = kw_text(r);
+	uint64_t value;
+
+	if (text == NULL)
+		return false;
+	if (*text != '\0' && strspn(text, "0123456789") == strlen(text) &&
+	    !kw_number(r, KW_KIND_INT, min, 65535, &value))
+		return false;
+	v->text = text;
+	v->place = r->tok.place;
 	kw_next(r);
 	return true;
 }

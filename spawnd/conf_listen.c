@@ -42,6 +42,7 @@ struct listen_block {
 	struct net_keepalive	 keepalive;
 	int			 accept;	/* -1: the section's */
 	bool			 wrong;		/* a value of an endpoint */
+	bool			 ported;	/* a port was given, wrong or not */
 	/* what it comes to: no address, some, or all there are */
 	struct net_addr		*addrs;
 	unsigned		 naddrs;
@@ -103,16 +104,20 @@ static void
 address_set(struct kw_reader *r, struct listen_block *b)
 {
 	struct kw_value v = { .text = NULL };
-	bool twice = b->address.text != NULL;
+	struct address a;
 
 	if (!address_read(r, &v)) {
 		b->wrong = true;
-		return;
-	}
-	if (twice)
+	} else if (b->address.text != NULL) {
 		kw_bad_place(r, &v.place, "address given twice");
-	else
+	} else if (address_parse(v.text, &a) == ADDRESS_BAD) {
+		kw_bad_place(r, &v.place,
+		    "address: '%.100s' is not an IP address", v.text);
+		b->wrong = true;
+		b->ported = b->ported || strchr(v.text, ':') != NULL;
+	} else {
 		b->address = v;
+	}
 }
 
 static void
@@ -130,6 +135,17 @@ bare_address(struct kw_reader *r, void *object)
 	snprintf(r->name, sizeof r->name, "address");
 	address_set(r, object);
 	return true;
+}
+
+static void
+listen_port_read(struct kw_reader *r, void *object)
+{
+	struct listen_block *b = object;
+
+	b->ported = true;
+	kw_equals(r);
+	if (!port_read(r, &b->port, 0))
+		b->wrong = true;
 }
 
 static void
@@ -232,7 +248,7 @@ const struct kw listen_kw[] = {
 	KW_CALL("include", kw_include),
 	KW_CALL("address", listen_address_read),
 	KW_VALUE("path", BLOCK, path),
-	KW_VALUE("port", BLOCK, port),
+	KW_CALL("port", listen_port_read),
 	KW_CALL("realm", realm_read),
 	KW_INT("dscp", BLOCK, dscp, 0, 63),
 	KW_TEXT("vrf", BLOCK, vrf),
@@ -396,9 +412,6 @@ block_address(struct kw_reader *r, struct listen_block *b, bool skipped)
 		kind = address_parse(b->address.text, &a);
 	switch (kind) {
 	case ADDRESS_BAD:
-		kw_bad_place(r, &b->address.place,
-		    "address: '%.100s' is not an IP address",
-		    b->address.text);
 		return;
 	case ADDRESS_UNIX:
 		block_unix(r, b, &a.addr);
@@ -449,10 +462,15 @@ block_close(struct kw_reader *r, struct listen_block *b, bool skipped)
 	if (b->mode_given && b->path.text == NULL &&
 	    (b->address.text == NULL || b->port.text != NULL))
 		diag_warn(r->diag, &b->place, "'mode' needs 'path'");
+	if (b->wrong) {
+		if (!b->ported && !skipped)
+			kw_bad_place(r, &b->place, "listen: port missing");
+		return;
+	}
 	if (b->path.text != NULL)
 		block_path(r, b);
 	else if (block_is_ip(b) || !b->named)
-		block_address(r, b, skipped || b->wrong);
+		block_address(r, b, skipped);
 	else
 		b->opens = true;	/* a socket is passed by name */
 }

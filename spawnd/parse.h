@@ -58,6 +58,9 @@ enum address_kind address_parse(const char *text, struct address *);
 bool	 address_read(struct kw_reader *, struct kw_value *);
 /* Whether the token in hand begins an IP address without a directive. */
 bool	 address_is(const struct kw_reader *);
+/* A port in hand: a number in its range, or a name to be looked up when the
+ * transport is known. false: reported. Consumed. */
+bool	 port_read(struct kw_reader *, struct kw_value *, unsigned min);
 /* A number, or a service of the transport ("tcp"). Otherwise reported as
  * "NAME: ..." at the value's place. */
 bool	 address_port(struct kw_reader *, const char *name,

@@ -30,7 +30,9 @@ struct remote_block {
 	struct kw_value		 address, port, tls_name, tls_ca;
 	struct pair_block	 pair;
 	int			 protocol;	/* IPPROTO_*, 0: unset */
-	bool			 tls_given, verify_given, wrong;
+	bool			 verify_given;
+	bool			 wrong;		/* address or port */
+	bool			 addressed, ported;	/* given, wrong or not */
 };
 
 struct sni_name {
@@ -127,9 +129,35 @@ static void
 remote_address_read(struct kw_reader *r, void *object)
 {
 	struct remote_block *b = object;
+	struct kw_value v = { .text = NULL };
+	enum address_kind kind;
+	struct address a;
 
 	kw_equals(r);
-	if (!address_read(r, &b->address))
+	b->addressed = true;
+	if (!address_read(r, &v)) {
+		b->wrong = true;
+		return;
+	}
+	kind = address_parse(v.text, &a);
+	if (kind != ADDRESS_IP && kind != ADDRESS_UNIX) {
+		kw_bad_place(r, &v.place,
+		    "address: '%.100s' is not an IP address", v.text);
+		b->wrong = true;
+		b->ported = b->ported || strchr(v.text, ':') != NULL;
+		return;
+	}
+	b->address = v;
+}
+
+static void
+remote_port_read(struct kw_reader *r, void *object)
+{
+	struct remote_block *b = object;
+
+	b->ported = true;
+	kw_equals(r);
+	if (!port_read(r, &b->port, 1))
 		b->wrong = true;
 }
 
@@ -145,7 +173,6 @@ remote_tls_read(struct kw_reader *r, void *object)
 	int value;
 
 	kw_equals(r);
-	b->tls_given = true;
 	if (kw_word_is(r, kw_bools, &value)) {
 		b->c.tls = value ? TLS_V1_2 | TLS_V1_3 : 0;
 		kw_next(r);
@@ -198,7 +225,7 @@ remote_name_read(struct kw_reader *r, void *object)
 static const struct kw remote_kw[] = {
 	KW_CALL("include", kw_include),
 	KW_CALL("address", remote_address_read),
-	KW_VALUE("port", REMOTE, port),
+	KW_CALL("port", remote_port_read),
 	KW_WORD("protocol", REMOTE, protocol, protocols),
 	KW_CALL("weight", weight_read),
 	KW_CALL("pool", pool_read),
@@ -232,8 +259,7 @@ pair_fill(struct config_keypair *k, const struct pair_block *b,
 }
 
 static void
-remote_port(struct kw_reader *r, struct remote_block *b, bool skipped,
-    const char *attached)
+remote_port(struct kw_reader *r, struct remote_block *b, const char *attached)
 {
 	const char *transport = b->protocol == IPPROTO_SCTP ? "sctp" : "tcp";
 	struct kw_value v = b->port;
@@ -246,44 +272,39 @@ remote_port(struct kw_reader *r, struct remote_block *b, bool skipped,
 			    b->address.text);
 		v.text = attached;
 		v.place = b->address.place;
-	} else if (v.text == NULL) {
-		if (!skipped)
-			kw_bad_place(r, &b->c.place, "remote: port missing");
-		return;
 	}
 	if (address_port(r, "port", &v, transport, 1, &port))
 		net_set_port(&b->c.addr, port);
 }
 
 static void
-remote_address(struct kw_reader *r, struct remote_block *b, bool skipped)
+remote_address(struct kw_reader *r, struct remote_block *b)
 {
 	struct address a;
 
-	if (b->address.text == NULL) {
-		if (!skipped)
-			kw_bad_place(r, &b->c.place,
-			    "remote: address missing");
+	b->c.protocol = b->protocol == IPPROTO_SCTP ? IPPROTO_SCTP :
+	    IPPROTO_TCP;
+	if (address_parse(b->address.text, &a) == ADDRESS_UNIX)
+		b->c.protocol = 0;
+	b->c.addr = a.addr;
+	if (b->c.protocol == 0)
 		return;
-	}
-	switch (address_parse(b->address.text, &a)) {
-	case ADDRESS_BAD:
-	case ADDRESS_ANY:
-	case ADDRESS_NAME:
-		kw_bad_place(r, &b->address.place,
-		    "address: '%.100s' is not an IP address",
-		    b->address.text);
-		return;
-	case ADDRESS_UNIX:
-		b->c.addr = a.addr;
-		return;
-	case ADDRESS_IP:
-		b->c.addr = a.addr;
-		b->c.protocol = b->protocol == IPPROTO_SCTP ? IPPROTO_SCTP :
-		    IPPROTO_TCP;
-		remote_port(r, b, skipped, a.port);
-		return;
-	}
+	if (a.port != NULL || b->port.text != NULL)
+		remote_port(r, b, a.port);
+	else
+		kw_bad_place(r, &b->c.place, "remote: port missing");
+}
+
+/* A block lacks what it does not name, not what it names in a wrong way. */
+static void
+remote_endpoint(struct kw_reader *r, struct remote_block *b, bool skipped)
+{
+	if (!b->addressed && !skipped)
+		kw_bad_place(r, &b->c.place, "remote: address missing");
+	else if (b->wrong && !b->ported && !skipped)
+		kw_bad_place(r, &b->c.place, "remote: port missing");
+	if (b->addressed && !b->wrong && !skipped)
+		remote_address(r, b);
 }
 
 static void
@@ -331,7 +352,7 @@ remote_close(struct kw_reader *r, struct remote_block *b, bool skipped)
 	if (b->protocol == IPPROTO_SCTP && !source_have(r->source, "sctp"))
 		kw_bad_place(r, &c->place,
 		    "protocol: this system has no SCTP");
-	remote_address(r, b, skipped);
+	remote_endpoint(r, b, skipped);
 	/* Nothing follows from a 'tls' whose value was wrong. */
 	if (!skipped)
 		remote_tls(r, b);
@@ -356,7 +377,7 @@ remote_read(struct kw_reader *r, void *object)
 	b->c.tls_verify = true;
 	if (!kw_block(r, &block, true))
 		return;
-	remote_close(r, b, block.skipped || b->wrong);
+	remote_close(r, b, block.skipped);
 	if (build->config.nremotes == REMOTES_MAX)
 		kw_bad_place(r, &b->c.place, "more than %d remotes",
 		    REMOTES_MAX);
