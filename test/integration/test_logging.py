@@ -93,7 +93,8 @@ def test_json(relay, tmp_path):
     s, port, echo = relay(
         f'log file = "{file}"\nlog format = json\nsyslog severity = notice')
     lib.echo_once(port, b"12345")
-    s.wait_for('"end":"done"')
+    s.wait_for('"end":"done"')		# there first, then in the file
+    lib.wait_until(lambda: '"end":"done"' in file.read_text(), "the file")
     lines = [json.loads(x) for x in file.read_text().splitlines()]
     for line in lines:
         assert re.fullmatch(STAMP, line["time"])
