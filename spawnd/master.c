@@ -27,6 +27,7 @@
 #include "own.h"
 #include "proc.h"
 #include "reload.h"
+#include "sched.h"
 #include "seats.h"
 #include "start.h"
 #include "status.h"
@@ -495,6 +496,8 @@ workers_start(struct master *m, int limit)
 			return EX_NOPERM;
 		}
 	}
+	if (m->single == NULL)
+		sched_behind_workers();
 	warn_accept_workers(m);
 	master_tickets(m);
 	crew_look(m);
