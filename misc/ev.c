@@ -34,10 +34,10 @@
 struct ev_entry {
 	const struct ev_ops	*ops;
 	void			*ctx;
-	uint32_t		 serial;	/* tells owners of a number apart */
+	uint32_t		 serial;	/* tells owners of it apart */
 	uint8_t			 want;		/* what the owner asks for */
-	uint8_t			 told;		/* what the mechanism was told */
-	uint8_t			 got;		/* reported, not yet delivered */
+	uint8_t			 told;		/* what the mechanism knows */
+	uint8_t			 got;		/* reported, undelivered */
 	uint8_t			 flags;
 };
 static_assert(sizeof(struct ev_entry) <= 32, "idle sessions");

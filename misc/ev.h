@@ -56,7 +56,7 @@ struct ev_task {
 	void		(*cb)(void *ctx);
 	void		*ctx;
 	struct ev_task	*next;
-	struct ev_task	**link;		/* what points at us; NULL: not queued */
+	struct ev_task	**link;		/* what points at us, if queued */
 };
 
 /*

@@ -18,86 +18,88 @@ node_before(const struct ev_node *a, const struct ev_node *b)
 }
 
 static void
-heap_put(struct ev *ev, size_t i, struct ev_node n)
+heap_put(struct ev_heap *h, size_t i, struct ev_node n)
 {
-	ev->timers.nodes[i] = n;
+	h->nodes[i] = n;
 	n.timer->slot = (uint32_t)i + 1;
 }
 
 static void
-heap_up(struct ev *ev, size_t i, struct ev_node n)
+heap_up(struct ev_heap *h, size_t i, struct ev_node n)
 {
 	size_t parent;
 
 	while (i > 0) {
 		parent = (i - 1) / 2;
-		if (!node_before(&n, &ev->timers.nodes[parent]))
+		if (!node_before(&n, &h->nodes[parent]))
 			break;
-		heap_put(ev, i, ev->timers.nodes[parent]);
+		heap_put(h, i, h->nodes[parent]);
 		i = parent;
 	}
-	heap_put(ev, i, n);
+	heap_put(h, i, n);
 }
 
 static void
-heap_down(struct ev *ev, size_t i, struct ev_node n)
+heap_down(struct ev_heap *h, size_t i, struct ev_node n)
 {
 	size_t child;
 
 	for (;;) {
 		child = 2 * i + 1;
-		if (child >= ev->timers.n)
+		if (child >= h->n)
 			break;
-		if (child + 1 < ev->timers.n &&
-		    node_before(&ev->timers.nodes[child + 1], &ev->timers.nodes[child]))
+		if (child + 1 < h->n &&
+		    node_before(&h->nodes[child + 1], &h->nodes[child]))
 			child++;
-		if (!node_before(&ev->timers.nodes[child], &n))
+		if (!node_before(&h->nodes[child], &n))
 			break;
-		heap_put(ev, i, ev->timers.nodes[child]);
+		heap_put(h, i, h->nodes[child]);
 		i = child;
 	}
-	heap_put(ev, i, n);
+	heap_put(h, i, n);
 }
 
 static void
-heap_remove(struct ev *ev, size_t i)
+heap_remove(struct ev_heap *h, size_t i)
 {
-	struct ev_node last = ev->timers.nodes[--ev->timers.n];
+	struct ev_node last = h->nodes[--h->n];
 
-	if (i == ev->timers.n)
+	if (i == h->n)
 		return;
-	if (i > 0 && node_before(&last, &ev->timers.nodes[(i - 1) / 2]))
-		heap_up(ev, i, last);
+	if (i > 0 && node_before(&last, &h->nodes[(i - 1) / 2]))
+		heap_up(h, i, last);
 	else
-		heap_down(ev, i, last);
+		heap_down(h, i, last);
 }
 
 static void
-heap_reserve(struct ev *ev)
+heap_reserve(struct ev_heap *h)
 {
-	void *p = ev->timers.nodes;
+	void *p = h->nodes;
 
-	if (ev_grow(&p, &ev->timers.room, sizeof(struct ev_node),
-	    ev->timers.n) == -1) {
+	if (ev_grow(&p, &h->room, sizeof(struct ev_node),
+	    h->n) == -1) {
 		log_err("timers: %s", strerror(errno));
 		exit(EX_OSERR);
 	}
-	ev->timers.nodes = p;
+	h->nodes = p;
 }
 
 void
 ev_timer_set(struct ev *ev, struct ev_timer *t, uint64_t ns,
     void (*cb)(void *), void *ctx)
 {
+	struct ev_heap *h = &ev->timers;
+
 	t->cb = cb;
 	t->ctx = ctx;
 	t->due = ns > UINT64_MAX - ev->now ? UINT64_MAX : ev->now + ns;
-	t->seq = ++ev->timers.seq;
+	t->seq = ++h->seq;
 	if (t->slot == 0) {
-		heap_reserve(ev);
-		heap_up(ev, ev->timers.n++, (struct ev_node){ t->due, t->seq, t });
-	} else if (t->due < ev->timers.nodes[t->slot - 1].key)
-		heap_up(ev, t->slot - 1, (struct ev_node){ t->due, t->seq, t });
+		heap_reserve(h);
+		heap_up(h, h->n++, (struct ev_node){ t->due, t->seq, t });
+	} else if (t->due < h->nodes[t->slot - 1].key)
+		heap_up(h, t->slot - 1, (struct ev_node){ t->due, t->seq, t });
 	/* else it is found out when the old time comes up */
 }
 
@@ -106,20 +108,21 @@ ev_timer_stop(struct ev *ev, struct ev_timer *t)
 {
 	if (t->slot == 0)
 		return;
-	heap_remove(ev, t->slot - 1);
+	heap_remove(&ev->timers, t->slot - 1);
 	t->slot = 0;
 }
 
 void
 ev_timers_run(struct ev *ev)
 {
-	uint64_t now = ev->now, last = ev->timers.seq;
+	struct ev_heap *h = &ev->timers;
+	uint64_t now = ev->now, last = h->seq;
 	struct ev_timer *t;
 
-	while (ev->timers.n > 0 && ev->timers.nodes[0].key <= now) {
-		t = ev->timers.nodes[0].timer;
-		if (t->due > ev->timers.nodes[0].key || t->seq != ev->timers.nodes[0].seq) {
-			heap_down(ev, 0, (struct ev_node){ t->due, t->seq, t });
+	while (h->n > 0 && h->nodes[0].key <= now) {
+		t = h->nodes[0].timer;
+		if (t->seq != h->nodes[0].seq) {	/* was set to later */
+			heap_down(h, 0, (struct ev_node){ t->due, t->seq, t });
 			continue;
 		}
 		/* set just now by another timer: its turn is the next round */
