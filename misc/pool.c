@@ -56,15 +56,15 @@ chunk_new(size_t size)
 struct arena *
 arena_new(void)
 {
-	struct chunk *c = chunk_new(CHUNK_MIN - sizeof(*c));
-	struct arena *a;
+	struct arena *a = malloc(sizeof(*a));
 
-	if (c == NULL)
+	if (a == NULL)
 		return NULL;
-	/* an arena lives in its first chunk */
-	a = (struct arena *)(void *)c->data;
-	c->used = (sizeof(*a) + ALIGNMENT - 1) & ~(ALIGNMENT - 1);
-	a->chunks = c;
+	a->chunks = chunk_new(CHUNK_MIN - sizeof(struct chunk));
+	if (a->chunks == NULL) {
+		free(a);
+		return NULL;
+	}
 	a->size = CHUNK_MIN;
 	return a;
 }
@@ -80,6 +80,7 @@ arena_free(struct arena *a)
 		next = c->next;
 		free(c);
 	}
+	free(a);
 }
 
 static void *
