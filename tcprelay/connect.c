@@ -449,6 +449,7 @@ connect_event(struct session *s, enum side side, enum session_event what)
 {
 	struct first none = { NULL, 0 };
 
+	s->moved = ev_now(session_worker(s)->ev);
 	if (side == CLIENT)
 		client_event(s, what);
 	else if (another(s, remote_event(s, what), &none))
@@ -458,7 +459,8 @@ connect_event(struct session *s, enum side side, enum session_event what)
 void
 connect_late(struct session *s)
 {
-	connect_failed(s, strerror(ETIMEDOUT));
+	if (s->remote != -1)
+		connect_failed(s, strerror(ETIMEDOUT));
 	if (s->state != SESSION_CLOSED)
 		connect_start(s, 0);
 }

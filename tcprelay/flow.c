@@ -12,6 +12,8 @@
 /* No smaller room is worth a read; a TLS record must fit. */
 #define FLOW_LEAST	16384u
 #define FLOW_READS	16		/* of TLS records, in one turn */
+/* Once the other side is slow, what is kept grows by that much at a time. */
+#define FLOW_STEP	65536u
 /* Reads of at least that many bytes, in a row, make a bulk transfer, and
  * as many smaller ones end it (doc: below that, copying is cheaper). */
 #define FLOW_BULK	16384u
@@ -155,7 +157,8 @@ flow_copy(struct worker *w, struct flow *f, struct stream *from,
     struct stream *to, bool *moved)
 {
 	bool direct = buf_empty(&f->held);
-	size_t n = 0, size = FLOW_MARK - f->held.len;
+	size_t n = 0, room = FLOW_MARK - f->held.len;
+	size_t size = direct || room < FLOW_STEP ? room : FLOW_STEP;
 	uint8_t *p = direct ? w->copy + WORKER_HEAD :
 	    buf_room(w->env.pool, &f->held, size);
 	enum flow_result r = FLOW_GOOD;

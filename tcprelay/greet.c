@@ -78,6 +78,7 @@ greet_handshake(struct session *s, enum side side, enum session_event what)
 		session_close(s, END_CLIENT);
 		return;
 	}
+	s->moved = ev_now(w->ev);
 	switch (stream_handshake(&w->env, client)) {
 	case TLS_DONE:
 		worker_untidy(w);
@@ -212,6 +213,7 @@ greet_proxy(struct session *s, enum side side, enum session_event what)
 	}
 	switch (proxyproto_parse(&header, p, have + (size_t)n, n == 0)) {
 	case PROXYPROTO_MORE:
+		s->moved = ev_now(w->ev);
 		if (flow_keep(w, &s->flow[CLIENT], p + have, (size_t)n) == -1)
 			session_close(s, END_LOCAL);
 		else if (!proxy_consume(s, (size_t)n))

@@ -13,6 +13,7 @@
 #define SLAB		64		/* sessions allocated at a time */
 #define PEEK_TIME	(3 * EV_SECOND)
 #define DRAIN_READS	16		/* before an orderly close */
+#define VAIN		8		/* records come in pieces */
 
 static_assert(ENDS <= BOARD_ENDS, "reasons on the board");
 
@@ -171,6 +172,26 @@ session_free_all(struct worker *w)
 
 /* ---- the end of the round */
 
+/*
+ * A stream that hung up gives data, an end or an error. One that gives
+ * nothing is one the loop could not watch: it must not be asked for ever.
+ */
+static void
+session_reread(struct session *s, enum side side)
+{
+	uint64_t before = s->flow[side].bytes;
+
+	relay_event(s, side, EVENT_READ);
+	if (s->state == SESSION_CLOSED)
+		return;
+	if (!s->hung[side] || s->stream[side].eof ||
+	    s->flow[side].bytes != before ||
+	    !flow_wants(&s->flow[side], &s->stream[side]))
+		s->vain = 0;
+	else if (++s->vain == VAIN)
+		session_close(s, END_LOCAL);
+}
+
 static void
 session_step(struct session *s)
 {
@@ -182,7 +203,7 @@ session_step(struct session *s)
 		for (enum side side = CLIENT; side < SIDES; side++)
 			if (s->state != SESSION_CLOSED &&
 			    (s->stream[side].pending || s->hung[side]))
-				relay_event(s, side, EVENT_READ);
+				session_reread(s, side);
 	}
 	if (s->state != SESSION_CLOSED)
 		session_settle(s);
@@ -452,7 +473,7 @@ session_open(struct worker *w, const struct spawnd_conn *c)
 {
 	struct session *s = session_alloc(w);
 	bool facts = w->now->facts || c->versions != 0 ||
-	    (c->flags & SPAWND_HAPROXY) != 0;
+	    (c->flags & (SPAWND_HAPROXY | SPAWND_TLS_AUTO)) != 0;
 
 	if (s == NULL)
 		return -1;

@@ -80,6 +80,7 @@ struct session {
 	/* Hung up: taken out of the loop, reads never wait. */
 	bool		 hung[SIDES];
 	bool		 queued;	/* for session_again() */
+	uint8_t		 vain;		/* reads of a hung side, in a row */
 	bool		 shared;	/* another process may hold the socket */
 	bool		 psk, tls_auto, proxied;	/* of the listener */
 	bool		 whole;		/* no half-close: SCTP */
