@@ -429,7 +429,8 @@ judge_end(struct proc *p, int wstatus)
 		master_abort(m, status == EX_NOPERM ? EX_NOPERM : EX_CONFIG);
 		return;
 	}
-	if (p->state != PROC_ENDING || p->bad_config)
+	if (m->status == 0 && !m->ending && (p->state != PROC_ENDING ||
+	    p->bad_config))
 		crew_ended(m, lived, config || WIFSIGNALED(wstatus) ||
 		    status != 0);
 }

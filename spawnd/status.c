@@ -131,8 +131,8 @@ status_log(struct master *m)
 	for (const struct proc *p = m->oldest; p != NULL; p = p->newer)
 		if (p->state != PROC_DEAD)
 			worker_log(p, now);
-	if (m->seats == NULL)
-		return;
+	if (m->seats == NULL || m->conf.conf->broker.spawn.exec != NULL)
+		return;		/* whatever other programs do, they keep */
 	for (unsigned r = 0; r < m->seats->board.head->rows; r++) {
 		const struct board_row *row = board_row(&m->seats->board, r);
 

@@ -177,6 +177,8 @@ got_hello(struct proc *p, const struct channel_message *msg)
 	proc_tickets(p);
 	return;
 fail:
+	if (errno == EPIPE || errno == ECONNRESET)
+		return;			/* it says why, and ends */
 	log_warn("worker %ld cannot be given what it needs, killed",
 	    (long)p->pid);
 	proc_kill(p, SIGKILL);
