@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include "ev_impl.h"
-#include "log.h"
 
 #define FD_MAX		1048576		/* for unlimited limits, spec 6.6 */
 #define TABLE_MIN	64
@@ -279,6 +278,21 @@ run_closes(struct ev *ev)
 
 /* What happens to descriptors */
 
+/* What is wrong with a descriptor; a client may be able to repeat it. */
+static void
+trouble(struct ev *ev, int fd, const char *what)
+{
+	unsigned held;
+
+	if (!log_allow(&ev->limit, ev->now, EV_SECOND, 5, &held))
+		return;
+	if (held > 0)
+		log_warn("event mechanism %s: %u more descriptors in trouble",
+		    ev->mech->name, held);
+	log_warn("event mechanism %s: descriptor %d: %s", ev->mech->name, fd,
+	    what);
+}
+
 void
 ev_report(struct ev *ev, int fd, uint32_t serial, unsigned what)
 {
@@ -318,8 +332,7 @@ submit(struct ev *ev)
 			e->flags |= ALWAYS;
 			fds_append(&ev->always, fd);
 		} else {
-			log_warn("event mechanism %s: descriptor %d: %s",
-			    ev->mech->name, fd, strerror(errno));
+			trouble(ev, fd, strerror(errno));
 			ev_report(ev, fd, 0, EV_FAULT);
 		}
 	}
@@ -352,8 +365,8 @@ always_wanted(const struct ev *ev)
 static void
 give_up(struct ev *ev, struct ev_entry *e, int fd, unsigned got)
 {
-	log_warn("descriptor %d taken out of the event loop: %s", fd,
-	    got & EV_FAULT ? "error" : "hang-up");
+	trouble(ev, fd, got & EV_FAULT ? "error, no longer watched" :
+	    "hang-up, no longer watched");
 	entry_remove(ev, e, fd, false);
 }
 

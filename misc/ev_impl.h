@@ -6,6 +6,7 @@
 
 #include "ev.h"
 #include "ev_mech.h"
+#include "log.h"
 
 /* A list of descriptors. Each stands on it at most once, so it has room for
  * the whole table and appending cannot fail. */
@@ -41,6 +42,7 @@ struct ev {
 	uint64_t		 now;
 	struct ev_heap		 timers;
 	struct ev_task		*tasks, **tasks_end;
+	struct log_limit	 limit;		/* of troubles logged */
 	bool			 in_turn, stopped;
 	int			 status;
 };

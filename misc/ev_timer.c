@@ -9,7 +9,6 @@
 #include <sysexits.h>
 
 #include "ev_impl.h"
-#include "log.h"
 
 static bool
 node_before(const struct ev_node *a, const struct ev_node *b)
