@@ -284,7 +284,7 @@ trouble(struct ev *ev, int fd, const char *what)
 {
 	unsigned held;
 
-	if (!log_allow(&ev->limit, ev->now, EV_SECOND, 5, &held))
+	if (!log_allow(&ev->troubles, ev->now, EV_SECOND, 5, &held))
 		return;
 	if (held > 0)
 		log_warn("event mechanism %s: %u more descriptors in trouble",

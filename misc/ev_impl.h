@@ -42,7 +42,7 @@ struct ev {
 	uint64_t		 now;
 	struct ev_heap		 timers;
 	struct ev_task		*tasks, **tasks_end;
-	struct log_limit	 limit;		/* of troubles logged */
+	struct log_limit	 troubles;	/* those logged */
 	bool			 in_turn, stopped;
 	int			 status;
 };
