@@ -125,7 +125,9 @@ process_lost(struct process *p)
 	if (p->lost)
 		return;
 	p->lost = true;
-	log_line("the master is gone");
+	/* One that is told to end is often the last to leave. */
+	if (!p->draining)
+		log_line("the master is gone");
 	ev_timer_stop(p->own.ev, &p->keepalive);
 	ev_close(p->own.ev, p->link->ch.fd);
 	p->link->ch.fd = -1;
