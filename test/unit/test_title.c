@@ -41,6 +41,8 @@ test_title(void **state)
 	char longer[1000];
 
 	(void)state;
+	if (getenv("VALGRIND") != NULL)
+		skip();			/* it answers for /proc/self/cmdline */
 	/* what was moved can still be read */
 	assert_non_null(home);
 	assert_string_equal(home, "kept");
