@@ -300,6 +300,7 @@ proc_may_die(struct proc *p)
 	/* one that has not even started to serve is not needed at all */
 	if (p->state == PROC_STARTING)
 		proc_kill(p, SIGTERM);
+	p->told = true;
 	lend_drop(p);
 	proc_set(p, PROC_ENDING);
 	hand_flush(p);		/* nothing of it: to others */
@@ -401,6 +402,9 @@ log_ended(const struct proc *p, pid_t pid, int wstatus, uint32_t lost)
 	if (p->seats != NULL)
 		served = board_get(&board_column(&p->seats->board,
 		    p->column)->finished);
+	/* stopped before it was ready: nobody has missed it */
+	if (p->told && WIFSIGNALED(wstatus) && WTERMSIG(wstatus) == SIGTERM)
+		return;
 	if (WIFSIGNALED(wstatus))
 		log_line("worker %ld killed by signal %d (%s), lost %u",
 		    (long)pid, WTERMSIG(wstatus),
@@ -429,8 +433,7 @@ judge_end(struct proc *p, int wstatus)
 		master_abort(m, status == EX_NOPERM ? EX_NOPERM : EX_CONFIG);
 		return;
 	}
-	if (m->status == 0 && !m->ending && (p->state != PROC_ENDING ||
-	    p->bad_config))
+	if (m->status == 0 && !m->ending && (!p->told || p->bad_config))
 		crew_ended(m, lived, config || WIFSIGNALED(wstatus) ||
 		    status != 0);
 }
@@ -448,11 +451,11 @@ proc_reaped(struct master *m, pid_t pid, int wstatus)
 	p->pid = -1;
 	if (p->channel.fd != -1)
 		proc_read(p);		/* what it said last */
-	judge_end(p, wstatus);
 	proc_set(p, PROC_DEAD);
-	hand_move(p, false);
 	lost = lost_with(p);
 	log_ended(p, pid, wstatus, lost);
+	judge_end(p, wstatus);
+	hand_move(p, false);
 	reload_proc_gone(p);
 	proc_gone(p);
 	return true;

@@ -41,6 +41,7 @@ struct proc {
 	bool		 greeted;	/* its first message has come */
 	bool		 suspected;	/* shows no life */
 	bool		 blocked;	/* its channel is full */
+	bool		 told;		/* that it may die */
 	bool		 killed;	/* by us: do not log surprise */
 	bool		 bad_config;
 

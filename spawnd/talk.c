@@ -78,8 +78,9 @@ talk_start(struct proc *p)
 	memcpy(hello.build, channel_build, sizeof(hello.build));
 	if (ev_add(m->ev, p->channel.fd, &channel_ops, p, EV_READ) == -1)
 		return false;
+	/* one that has ended already is noticed like any other */
 	return proc_send(p, CHANNEL_HELLO, &hello, sizeof(hello), NULL, 0,
-	    NULL, 0);
+	    NULL, 0) || errno == EPIPE;
 }
 
 void
