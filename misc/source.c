@@ -28,6 +28,7 @@
 
 #define FILE_LIMIT	(16u * 1024 * 1024)
 #define BUNDLE_MAGIC	UINT64_C(0x3162756e64777073)
+#define SECRETS_MAGIC	UINT64_C(0x31736563726e7773)
 #define HOST_ADDRS	64		/* of one name; the rest is ignored */
 
 enum record_kind { RECORD_FILE, RECORD_GLOB, RECORD_ENV, RECORD_USER,
@@ -892,7 +893,8 @@ record_put(FILE *fp, const struct record *r, bool with_data)
 static int
 bundle_write(const struct source *s, bool secrets, const char *name)
 {
-	struct bundle_head head = { BUNDLE_MAGIC, 0 };
+	struct bundle_head head = { secrets ? SECRETS_MAGIC : BUNDLE_MAGIC,
+	    0 };
 	const struct record *r;
 	char *image = NULL;
 	size_t size = 0;
@@ -1030,7 +1032,7 @@ map_read(struct source *s, const struct map *m)
 	size_t at = sizeof head;
 
 	memcpy(&head, m->p, sizeof head);
-	if (head.magic != BUNDLE_MAGIC)
+	if (head.magic != (m->secret ? SECRETS_MAGIC : BUNDLE_MAGIC))
 		goto bad;
 	for (uint64_t i = 0; i < head.records; i++) {
 		if (!record_take(s, m, &at))
