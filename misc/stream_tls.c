@@ -61,7 +61,7 @@ struct tls {
 	bool			 established;
 	bool			 alert_sent;	/* close alerts */
 	bool			 alert_seen;
-	bool			 fatal;		/* the next read reports error */
+	bool			 fatal;		/* next read: error */
 	struct tls		*next;		/* in the slab */
 };
 

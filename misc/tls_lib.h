@@ -30,7 +30,7 @@ struct tls_server {
 	bool			  tickets;
 	unsigned		  lifetime;	/* s */
 	struct tls_psk		 *psk;
-	char			 *psk_suites;	/* 1.3, those with SHA-256 first */
+	char			 *psk_suites;	/* 1.3, SHA-256 first */
 	struct tls_ticket_key	  keys[TLS_TICKET_KEYS];
 	unsigned		  nkeys;
 };

@@ -347,7 +347,8 @@ wire_peer(struct wire *w, SSL_CTX *ctx)
 
 /* ---- tests ---- */
 
-static const struct { uint32_t server, client; const char *want; } versions[] = {
+static const struct { uint32_t server, client; const char *want; }
+    versions[] = {
 	{ BOTH, BOTH, "TLSv1.3/" },
 	{ BOTH, TLS_V1_2, "TLSv1.2/" },
 	{ BOTH, TLS_V1_3, "TLSv1.3/" },

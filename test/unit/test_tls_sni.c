@@ -34,7 +34,8 @@ static const struct tls_sni_cert certs[] = {
 	{ NAMES("*"), P256 },
 };
 
-static const struct { const char *name; uint32_t offer; size_t want; } picks[] = {
+static const struct { const char *name; uint32_t offer; size_t want; }
+    picks[] = {
 	{ "www.example.net", ALL, 1 },
 	{ "WWW.Example.Net", ALL, 1 },
 	{ "www.example.net.", ALL, 1 },
