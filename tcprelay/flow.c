@@ -40,13 +40,34 @@ flow_keep(struct worker *w, struct flow *f, const uint8_t *p, size_t n)
 	return 0;
 }
 
+/*
+ * A pipe is two descriptors, which are the sessions' before they are ours.
+ */
+static bool
+flow_take_pipe(struct worker *w, struct flow *f)
+{
+	if (!worker_spare(w, w->piped + 1))
+		return false;
+	worker_untidy(w);
+	f->pipe = splice_get(w->pipes);
+	w->piped += f->pipe != NULL;
+	return f->pipe != NULL;
+}
+
+static void
+flow_leave_pipe(struct worker *w, struct flow *f)
+{
+	splice_put(w->pipes, f->pipe);
+	f->pipe = NULL;
+	w->piped--;
+}
+
 void
 flow_clear(struct worker *w, struct flow *f)
 {
 	buf_clear(w->env.pool, &f->held);
 	if (f->pipe != NULL)
-		splice_put(w->pipes, f->pipe);
-	f->pipe = NULL;
+		flow_leave_pipe(w, f);
 }
 
 /*
@@ -95,8 +116,7 @@ flow_flush_pipe(struct worker *w, struct flow *f, struct stream *to,
 			return errno == EAGAIN ? FLOW_GOOD : FLOW_TO_FAILED;
 		*moved = true;
 	}
-	splice_put(w->pipes, f->pipe);
-	f->pipe = NULL;
+	flow_leave_pipe(w, f);
 	return FLOW_GOOD;
 }
 
@@ -201,11 +221,14 @@ flow_splice(struct worker *w, struct flow *f, struct stream *from,
     struct stream *to, bool *moved)
 {
 	enum flow_result r;
-	ssize_t n = -1;
+	ssize_t n;
+	int error;
 
-	worker_untidy(w);
-	if ((f->pipe = splice_get(w->pipes)) != NULL)
-		n = splice_in(f->pipe, from->fd, SPLICE_PIPE);
+	if (!flow_take_pipe(w, f)) {
+		f->splice = false;
+		return flow_copy(w, f, from, to, moved);
+	}
+	n = splice_in(f->pipe, from->fd, SPLICE_PIPE);
 	if (n > 0) {
 		f->bytes += (uint64_t)n;
 		*moved = true;
@@ -214,21 +237,17 @@ flow_splice(struct worker *w, struct flow *f, struct stream *from,
 		flow_set_full(f);
 		return r;
 	}
-	if (f->pipe != NULL)
-		splice_put(w->pipes, f->pipe);
-	else
-		errno = ENOSYS;		/* no pipe to spare */
-	f->pipe = NULL;
+	error = errno;
+	flow_leave_pipe(w, f);
 	if (n == 0) {
 		from->eof = true;
 		return FLOW_GOOD;
 	}
-	switch (errno) {
+	switch (errno = error) {
 	case EAGAIN:
 		return FLOW_GOOD;
 	case EINVAL:
 	case ENOMEM:
-	case ENOSYS:
 		f->splice = false;
 		return flow_copy(w, f, from, to, moved);
 	}

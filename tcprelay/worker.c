@@ -85,6 +85,22 @@ setup_pick(struct setup *u)
 
 /* ---- what is kept for the next burst */
 
+/*
+ * What the master may give us (5.3) takes two descriptors each, and ten are
+ * for everything else. Where it does not say: half of all.
+ */
+bool
+worker_spare(const struct worker *w, unsigned pipes)
+{
+	uint64_t limit = (uint64_t)ev_limit(w->ev);
+	uint64_t most = atomic_load_explicit(&w->seat->max,
+	    memory_order_relaxed);
+
+	if (most == 0)
+		most = limit / 4;
+	return 2 * most + 10 + 2 * (uint64_t)pipes <= limit;
+}
+
 static void trim_cb(void *);
 
 void
@@ -169,6 +185,7 @@ worker_commit(struct worker *w)
 	w->next = NULL;
 	w->now = u;
 	w->column = board_column(own_board(w->own), own_column(w->own));
+	w->seat = board_seat(own_board(w->own), own_column(w->own));
 	pick_adopt(u->pick, former == NULL ? NULL : former->pick);
 	/* The master may have entered new rows since. */
 	for (size_t i = 0; i < u->config->nremotes; i++) {

@@ -51,8 +51,10 @@ struct worker {
 	/* WORKER_COPY bytes, behind WORKER_HEAD more. Used within a call. */
 	uint8_t			*copy;
 	struct splice_pool	*pipes;		/* NULL: no splicing */
+	unsigned		 piped;		/* of them, holding data */
 	struct setup		*now, *next;	/* in force, prepared */
 	struct board_column	*column;
+	struct board_seat	*seat;
 	uint64_t		 counter;	/* sessions so far */
 	struct session		*sessions;	/* all that are not closed */
 	struct slab		*slabs;		/* their memory */
@@ -71,6 +73,8 @@ struct worker {
 extern const struct worker_ops relay_worker_ops;
 
 void	 setup_unref(struct setup *);
+/* Are there descriptors for that many pipes beside all possible sessions? */
+bool	 worker_spare(const struct worker *, unsigned pipes);
 /* Something was borrowed that is to be given back to the system later. */
 void	 worker_untidy(struct worker *);
 
