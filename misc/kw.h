@@ -188,6 +188,9 @@ bool	 kw_parse_seconds(const char *, uint64_t *);
 
 extern const struct kw_word kw_bools[];
 
+/* Reads and stores the value of a row; kw_value.c, for the walker. */
+void	 kw_read(struct kw_reader *, const struct kw *, void *object);
+
 /* Rows every block has: "include". */
 void	 kw_include(struct kw_reader *, void *);
 void	 kw_alias(struct kw_reader *, void *);

@@ -424,6 +424,10 @@ string_read(struct lex *lex, struct input *in, struct lex_token *tok,
 	in->at++;
 	if (skip) {
 		token_set(tok, LEX_STRING, "", 0);
+		if (lex->trace != NULL)		/* as it was written */
+			token_set(tok, LEX_STRING, arena_strndup(lex->arena,
+			    in->data + begin, in->at - 1 - begin),
+			    in->at - 1 - begin);
 		return true;
 	}
 	place = tok->place;

@@ -12,191 +12,9 @@
 #include <sysexits.h>
 
 #include "features.h"
-#include "../misc/hash.h"
 #include "../misc/str.h"
 #include "parse.h"
 #include "program.h"
-
-#define STATUS_PATH_MAX	107		/* of sun_path, with its NUL: 108 */
-
-/* ---- the broker's section ---- */
-
-static const struct kw_word overloads[] = {
-	{ "close", OVERLOAD_CLOSE, false },
-	{ "queue", OVERLOAD_QUEUE, false },
-	{ "reset", OVERLOAD_RESET, false },
-	{ NULL, 0, false },
-};
-
-static const struct kw_word accepts[] = {
-	{ "master", ACCEPT_MASTER, false },
-	{ "workers", ACCEPT_WORKERS, false },
-	{ NULL, 0, false },
-};
-
-static void
-acl_line_read(struct kw_reader *r, struct broker_build *b, bool permit)
-{
-	struct acl *acl = &b->conf->acl;
-	struct acl_line line = { .permit = permit,
-	    .line = r->place.line }, *more;
-
-	kw_equals(r);
-	if (kw_is(r, "not")) {
-		line.invert = true;
-		kw_next(r);
-	}
-	if (!kw_has_value(r))
-		return;
-	if (!acl_parse(r->tok.text, &line)) {
-		kw_bad_value(r, "'%.100s' is not an address or network",
-		    r->tok.text);
-		return;
-	}
-	if (acl->n == b->acl_room) {
-		b->acl_room = b->acl_room == 0 ? 16 : b->acl_room * 2;
-		more = arena_array(r->arena, b->acl_room, sizeof *more);
-		if (acl->n > 0)
-			memcpy(more, acl->lines, acl->n * sizeof *more);
-		acl->lines = more;
-	}
-	acl->lines[acl->n++] = line;
-	kw_next(r);
-}
-
-static void
-permit_read(struct kw_reader *r, void *object)
-{
-	acl_line_read(r, object, true);
-}
-
-static void
-deny_read(struct kw_reader *r, void *object)
-{
-	acl_line_read(r, object, false);
-}
-
-/* The largest one given anywhere counts. */
-void
-bufsize_read(struct kw_reader *r, void *object)
-{
-	struct broker_build *b = object;
-	uint64_t value;
-
-	kw_equals(r);
-	if (!kw_number(r, KW_KIND_INT, 4096, 16 * 1024 * 1024, &value))
-		return;
-	if (value > b->conf->bufsize)
-		b->conf->bufsize = (unsigned)value;
-	kw_next(r);
-}
-
-static void
-single_read(struct kw_reader *r, void *object)
-{
-	struct broker_build *b = object;
-	const struct parse *p = r->owner;
-	int value;
-
-	b->conf->single_place = r->place;
-	kw_equals(r);
-	if (!kw_word(r, kw_bools, &value))
-		return;
-	b->conf->single = value != 0;
-	if (b->conf->single && p->request->program->broker_only)
-		kw_bad_place(r, &b->conf->single_place,
-		    "single process: not with a stand-alone broker");
-}
-
-#define BUILD	struct broker_build
-#define CONF	struct spawnd_conf
-
-const struct kw broker_kw[] = {
-	KW_CALL("permit", permit_read),
-	KW_CALL("deny", deny_read),
-	KW_CALL("acl permit", permit_read),
-	KW_CALL("acl deny", deny_read),
-	KW_CALL("acl accept", permit_read),
-	KW_CALL("acl reject", deny_read),
-	KW_SECONDS("bind retry delay", BUILD, retry, 0, 86400),
-	KW_INT("tcp keepalive count", BUILD, keepalive.count, 1, 127),
-	KW_SECONDS("tcp keepalive idle", BUILD, keepalive.idle, 1, 32767),
-	KW_SECONDS("tcp keepalive interval", BUILD, keepalive.interval, 1,
-	    32767),
-	KW_CALL("tcp bufsize", bufsize_read),
-	KW_CALL("single process", single_read),
-	KW_WORD("accept", BUILD, accept, accepts),
-	KW_VALUE("status socket", BUILD, status),
-	KW_CALL("listen", listen_read),
-	KW_CALL("spawn", spawn_read),
-	KW_END
-};
-
-/* Those whose values stay where they are read to. */
-static const struct kw broker_conf_kw[] = {
-	KW_BOOL("background", CONF, background),
-	KW_TEXT("pidfile|pid-file", CONF, pidfile),
-	KW_WORD("overload", CONF, overload, overloads),
-	KW_SECONDS("sticky cache period|timeout", CONF, sticky.period, 0,
-	    31536000),
-	KW_INT("sticky cache size", CONF, sticky.size, 1, 10 * 1024 * 1024),
-	KW_END
-};
-
-void
-broker_begin(struct parse *p, struct broker_build *b,
-    struct spawnd_conf *conf)
-{
-	(void)p;
-	*b = (struct broker_build){ .conf = conf, .accept = ACCEPT_MASTER,
-	    .instances_min = 2, .instances_max = 8, .users_min = 5,
-	    .users_max = 40 };
-	b->last_block = &b->blocks;
-	conf->overload = OVERLOAD_QUEUE;
-	conf->sticky.size = 1024;
-	conf->spawn.uid = (uid_t)-1;
-	conf->spawn.gid = (gid_t)-1;
-}
-
-void
-broker_body(struct parse *p, void *object)
-{
-	struct broker_build *b = object;
-	struct kw_block block = { .sets = { { common_kw, p->common },
-	    { broker_kw, b }, { broker_conf_kw, b->conf } }, .nsets = 3 };
-
-	(void)kw_block(&p->r, &block, false);
-}
-
-static void
-status_end(struct parse *p, struct broker_build *b)
-{
-	struct spawnd_conf *conf = b->conf;
-
-	if (b->status.text != NULL) {
-		conf->status_given = true;
-		conf->status_socket = b->status.text;
-		if (strlen(b->status.text) > STATUS_PATH_MAX)
-			diag_error(p->r.diag, &b->status.place,
-			    "status socket: path too long");
-	} else if (conf->pidfile != NULL) {
-		conf->status_socket = arena_printf(p->r.arena, "%s.sock",
-		    conf->pidfile);
-		if (strlen(conf->status_socket) > STATUS_PATH_MAX) {
-			conf->status_socket = NULL;
-			diag_warn(p->r.diag, &p->found_place,
-			    "status socket: path too long, there is none");
-		}
-	}
-}
-
-void
-broker_end(struct parse *p, struct broker_build *b, bool own)
-{
-	status_end(p, b);
-	spawn_end(p, b);
-	listen_expand(p, b, own);
-}
 
 /* ---- sections ---- */
 
@@ -299,7 +117,9 @@ parse_file(struct parse *p, const char *file, const struct diag_place *from)
 		    "cannot read '%s': %s", file, strerror(errno));
 		return false;
 	}
-	if (p->request->trace)
+	/* Each token once: the worker reads what the master has read. */
+	if (p->request->trace && (p->master || from != NULL ||
+	    p->request->worker_only))
 		lex_trace(p->r.lex, stderr);
 	p->r.owner = p;
 	kw_next(&p->r);
@@ -314,7 +134,7 @@ static const struct kw *const *
 reserved_tables(struct arena *arena, const struct program *program)
 {
 	const struct kw *const own[] = { top_kw, common_kw, broker_kw,
-	    broker_conf_kw, listen_kw, spawn_kw };
+	    broker_conf_kw, listen_kw, spawn_kw, spawn_conf_kw };
 	const struct kw **all;
 	size_t n = sizeof own / sizeof own[0], more = 0;
 	const struct kw *const *theirs = program->section == NULL ? NULL :
@@ -574,94 +394,6 @@ compile_end(struct compile *k)
 	if (k->broker.found > 0 && k->request->program->broker_only &&
 	    k->c->broker.spawn.exec == NULL)
 		exec_missing(k);
-}
-
-/* ---- the digest ---- */
-
-static const char *
-or_dash(const char *text)
-{
-	return text == NULL ? "-" : text;
-}
-
-static void
-common_print(const char *who, const struct common_conf *c, FILE *fp)
-{
-	fprintf(fp, "%s log %s %d %d %d %d %d %d %x file %s debug %s\n", who,
-	    or_dash(c->log.ident), c->log.facility, c->log.severity,
-	    c->log.to_syslog, c->log.json, c->log.debug_set, c->log.debug_to,
-	    (unsigned)c->log.debug, or_dash(c->log_path),
-	    or_dash(c->debug_path));
-	fprintf(fp, "%s title %s core %s gcore %s debug-cmd %s cleanup %u "
-	    "refresh %u key %s\n", who, or_dash(c->proctitle),
-	    or_dash(c->coredump), or_dash(c->gcore), or_dash(c->debug_cmd),
-	    c->cleanup, c->refresh, or_dash(c->verify_key));
-}
-
-static void
-listener_print(const struct listener_conf *l, FILE *fp)
-{
-	char text[NET_TEXT];
-
-	fprintf(fp, "listen %u %s %s both %d v6only %d type %d protocol %d "
-	    "mode %o owner %jd %jd backlog %d %d retry %u realm %s dscp %d "
-	    "vrf %s versions %x flags %x aaa %u keepalive %d %d %d accept %d "
-	    "sticky %u %u %d\n", l->index, l->name, net_text(&l->addr, text),
-	    l->both, l->v6only, l->type, l->protocol, (unsigned)l->mode,
-	    (intmax_t)l->uid, (intmax_t)l->gid, l->backlog,
-	    l->overload_backlog, l->retry, l->realm, l->dscp,
-	    or_dash(l->vrf), l->versions, l->flags, l->aaa,
-	    l->keepalive.count, l->keepalive.idle, l->keepalive.interval,
-	    l->accept, l->sticky.period, l->sticky.size, l->sticky.own);
-}
-
-void
-conf_print(const struct spawnd_conf *c, FILE *fp)
-{
-	const struct spawn_conf *s = &c->spawn;
-
-	for (size_t i = 0; i < c->nlisteners; i++)
-		listener_print(&c->listeners[i], fp);
-	for (size_t i = 0; i < c->acl.n; i++) {
-		const struct acl_line *l = &c->acl.lines[i];
-
-		fprintf(fp, "acl %d %d ", l->permit, l->invert);
-		for (int k = 0; k < 16; k++)
-			fprintf(fp, "%02x", l->ip[k]);
-		fprintf(fp, "/%u\n", l->bits);
-	}
-	fprintf(fp, "spawn exec %s id %s config %s instances %u %u users %u "
-	    "%u owner %jd %jd %s directory %s ipc %u\n", or_dash(s->exec),
-	    or_dash(s->id), or_dash(s->config), s->instances_min,
-	    s->instances_max, s->users_min, s->users_max, (intmax_t)s->uid,
-	    (intmax_t)s->gid, or_dash(s->user), or_dash(s->directory),
-	    s->ipc_key);
-	fprintf(fp, "broker background %d pidfile %s status %s %d "
-	    "overload %d single %d bufsize %u sticky %u %u\n", c->background,
-	    or_dash(c->pidfile), or_dash(c->status_socket), c->status_given,
-	    c->overload, c->single, c->bufsize, c->sticky.period,
-	    c->sticky.size);
-}
-
-static void
-compiled_digest(struct compiled *c, const struct program *program)
-{
-	struct hash *h = hash_new();
-	char *text = NULL;
-	size_t len = 0;
-	FILE *fp = open_memstream(&text, &len);
-
-	if (fp != NULL) {
-		common_print("broker", &c->broker_common, fp);
-		conf_print(&c->broker, fp);
-		common_print("worker", &c->worker_common, fp);
-		if (c->worker != NULL)
-			program->section->print(c->worker, fp);
-		fclose(fp);
-		hash_add(h, text, len);
-		free(text);
-	}
-	hash_end(h, c->digest);
 }
 
 struct compiled *

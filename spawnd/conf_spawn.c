@@ -124,7 +124,7 @@ const struct kw spawn_kw[] = {
 };
 
 /* Those whose values need nothing else go to where they stay. */
-static const struct kw spawn_conf_kw[] = {
+const struct kw spawn_conf_kw[] = {
 	KW_TEXT("working directory", struct spawnd_conf, spawn.directory),
 	KW_INT("ipc key", struct spawnd_conf, spawn.ipc_key, 0, 2147483647),
 	KW_SECONDS("sticky cache period|timeout", struct spawnd_conf,

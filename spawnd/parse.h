@@ -104,8 +104,8 @@ struct broker_build {
 	bool			 instances_given, users_given;	/* min */
 };
 
-extern const struct kw broker_kw[], listen_kw[], spawn_kw[];
-extern const struct kw_word *const broker_words[];
+extern const struct kw broker_kw[], broker_conf_kw[], listen_kw[];
+extern const struct kw spawn_kw[], spawn_conf_kw[];
 
 void	 broker_begin(struct parse *, struct broker_build *,
 	    struct spawnd_conf *);
@@ -120,5 +120,8 @@ void	 bufsize_read(struct kw_reader *, void *);
 void	 spawn_read(struct kw_reader *, void *);
 /* Takes over what does not need the rest; the id is not known yet. */
 void	 spawn_end(struct parse *, struct broker_build *);
+
+/* Of everything that makes a difference. */
+void	 compiled_digest(struct compiled *, const struct program *);
 
 #endif

@@ -167,7 +167,8 @@ static const struct {
 	    "unknown conversion '%x'", NULL },
 	{ "S48", 2,
 	    "spawn = { users = 40 }",
-	    "Expected 'min', 'max', 'minimum' or 'maximum', but got '='", NULL },
+	    "Expected 'min', 'max', 'minimum' or 'maximum', "
+	    "but got '='", NULL },
 	{ "S49", 2,
 	    "spawn = { users max = many }",
 	    "users max: 'many' is not a number", NULL },
@@ -471,11 +472,13 @@ static const struct {
 	    "  foo = \"\n}\nbackground = 2\n\"\n  background = 3\n}\n", 78,
 	    { "main:2: *but got 'foo'*", "main:6: *but got '3'" } },
 	{ "on to the brace", "id = spawnd { foo\n 1 2 3\n } id = tcprelay { bar"
-	    "\n}", 78, { "main:1: *but got 'foo'*", "main:3: *but got 'bar'*" } },
+	    "\n}", 78,
+	    { "main:1: *but got 'foo'*", "main:3: *but got 'bar'*" } },
 	{ "one error per line", "id = spawnd {\n"
 	    "  listen { port = 70000 backlog = 0 dscp = 99 }\n}\n", 78,
 	    { "main:2: port: 70000*" } },
-	{ "what a block lacks", "id = spawnd {\n  listen\n  {\n    backlog = 0\n"
+	{ "what a block lacks", "id = spawnd {\n  listen\n  {\n"
+	    "    backlog = 0\n"
 	    "    address = ::1\n  }\n}\n" T, 78,
 	    { "main:2: listen: port missing", "main:4: backlog: 0*" } },
 	{ "a port is not lacking if it is wrong",
