@@ -9,6 +9,9 @@
 
 #include "features.h"
 #include "own_process.h"
+#include "postmortem.h"
+
+extern char **environ;
 
 int
 process_open(struct process *p)
@@ -33,6 +36,8 @@ process_log(struct process *p, const struct compiled *c)
 	conf.role = "worker";
 	conf.worker = p->own.number;
 	log_configure(&conf);
+	postmortem_prepare(&c->worker_common, c->source, environ,
+	    p->link->ch.fd);
 }
 
 static void

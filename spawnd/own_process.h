@@ -88,7 +88,8 @@ void	 process_age(struct process *, uint64_t now);
 
 /* ---- own_config.c */
 
-/* Log settings of a configuration, with what the command line adds. */
+/* Log settings of a configuration, with what the command line adds, and
+ * what it says about crashes. */
 void	 process_log(struct process *, const struct compiled *);
 /* Starts the engine, once there is a board. -1: logged. */
 int	 process_open(struct process *);

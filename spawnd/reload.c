@@ -16,6 +16,7 @@
 #include "logs.h"
 #include "master.h"
 #include "own.h"
+#include "postmortem.h"
 #include "proc.h"
 #include "reload.h"
 #include "seats.h"
@@ -272,6 +273,8 @@ reload_commit(struct master *m)
 	    m->single != NULL ? "single" : "master", d))
 		diag_log(d);
 	diag_free(d);
+	postmortem_prepare(&m->conf.conf->broker_common, m->conf.conf->source,
+	    m->start->environ_base, -1);
 	for (struct proc *p = m->oldest; p != NULL; p = p->newer)
 		if (p->generation == m->generation && p->state == PROC_READY)
 			logs_send(p);

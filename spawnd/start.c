@@ -22,6 +22,7 @@
 #include "logs.h"
 #include "master.h"
 #include "own.h"
+#include "postmortem.h"
 #include "self.h"
 #include "start.h"
 #include "try.h"
@@ -305,6 +306,8 @@ serve(const struct start *s, const struct program *program)
 		loaded_clear(&conf);
 		return status;
 	}
+	postmortem_prepare(&conf.conf->broker_common, conf.conf->source,
+	    s->environ_base, -1);
 	return master_run(program, s, &conf, daemon_fd);
 }
 

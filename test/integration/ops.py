@@ -1,0 +1,217 @@
+"""What the tests of the broker in operation share: configurations, status
+lines, clients that watch a service while something happens to it."""
+
+import collections
+import contextlib
+import os
+import re
+import signal
+import socket
+import threading
+import time
+
+import lib
+
+CONF = """
+{top}
+id = spawnd {{
+	{broker}
+	{listen}
+	spawn {{ {spawn} }}
+}}
+id = tcprelay {{
+	{remote}
+	{relay}
+}}
+"""
+
+
+def conf(port, remote, spawn="instances min = 2 instances max = 2", broker="",
+         relay="", top="", listen=None):
+    """A configuration for tcprelay; port or a whole listen block."""
+    return CONF.format(
+        top=top, broker=broker, relay=relay, spawn=spawn,
+        listen=listen or f"listen = {{ port = {port} }}",
+        remote=f"remote = {{ {remote} }}" if remote else "")
+
+
+# ---- what a service says about itself
+
+Worker = collections.namedtuple(
+    "Worker", "worker pid generation state users max served age")
+
+
+def status(s):
+    """Asks by SIGUSR2: ({number: Worker}, {destination: {column: text}})."""
+    since = s.mark()
+    s.send_signal(signal.SIGUSR2)
+    # destinations come last, and there is one in every configuration here
+    s.wait_for(r"status destination=", since=since)
+    time.sleep(0.02)
+    workers, destinations = {}, {}
+    for m in s.grep(r"status (\w+)=(.*)", since):
+        items = dict(x.split("=", 1) for x in m.group(0).split()[1:])
+        if m.group(1) == "worker":
+            w = Worker(**{k: v if k == "state" else int(v)
+                          for k, v in items.items()})
+            workers[w.worker] = w
+        else:
+            destinations[items["destination"]] = items
+    return workers, destinations
+
+
+def workers(s):
+    """[Worker], oldest first."""
+    return [w for _, w in sorted(status(s)[0].items())]
+
+
+def users(s):
+    """[users of each worker], oldest first; only those that may get more."""
+    return [w.users for w in workers(s) if w.state in ("starting", "ready")]
+
+
+def wait_users(s, wanted, timeout=None):
+    lib.wait_until(lambda: users(s) == wanted,
+                   f"{wanted} users per worker, last {users(s)}", timeout,
+                   0.1)
+
+
+def wait_ready(s, n, timeout=None):
+    """n workers that may be given connections; their process ids."""
+    def look():
+        ready = [w.pid for w in workers(s) if w.state == "ready"]
+        return ready if len(ready) == n else None
+
+    return lib.wait_until(look, f"{n} ready workers", timeout, 0.05)
+
+
+def title_count(pid):
+    """Connections, as the title of a process shows them."""
+    m = re.search(r": (\d+) connections?\b", lib.title(pid))
+    return int(m.group(1)) if m else None
+
+
+def serving_pid(s, sock, before):
+    """The worker whose title counts one more than before ({pid: count})."""
+    def look():
+        return [p for p in s.workers()
+                if (title_count(p) or 0) > before.get(p, 0)]
+
+    return lib.wait_until(look, "a worker with one more")[0]
+
+
+def hold(s, port, **kw):
+    """A connection through an echo, and the process that serves it."""
+    before = {p: title_count(p) or 0 for p in s.workers()}
+    sock = lib.connect(port, **kw)
+    lib.roundtrip(sock, b"here")
+    return sock, serving_pid(s, sock, before)
+
+
+# ---- clients that watch
+
+class Stream:
+    """A session that carries numbered lines through an echo all the time:
+    nothing may get lost, doubled or late for ever."""
+
+    def __init__(self, port, pause=0.01, **kw):
+        self.sock = lib.connect(port, **kw)
+        self.pause = pause
+        self.n = 0
+        self.error = None
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+        self.goes_on()
+
+    def _run(self):
+        try:
+            while not self.over.is_set():
+                line = b"%08d\n" % self.n
+                self.sock.sendall(line)
+                got = lib.read_exact(self.sock, len(line))
+                assert got == line, (got, line)
+                self.n += 1
+                self.over.wait(self.pause)
+        except (OSError, AssertionError) as e:
+            self.error = e
+
+    def goes_on(self, lines=3):
+        """Waits for so many more lines to have passed."""
+        n = self.n
+        lib.wait_until(lambda: self.error or self.n >= n + lines,
+                       "a session to go on")
+        assert self.error is None, repr(self.error)
+
+    def broken(self):
+        return self.error is not None
+
+    def close(self):
+        self.over.set()
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
+        self.thread.join(lib.TIMEOUT)
+        self.sock.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+        if exc[0] is None:
+            assert self.error is None, repr(self.error)
+
+
+class Visitors:
+    """Clients that come and go all the time, each with a whole exchange.
+    failed: what went wrong, for each that did."""
+
+    def __init__(self, port, clients=4, connect=None):
+        self.port = port
+        self.done = 0
+        self.failed = []
+        self.connect = connect or (lambda: lib.connect(port))
+        self.over = threading.Event()
+        self.lock = threading.Lock()
+        self.threads = [threading.Thread(target=self._run, daemon=True)
+                        for _ in range(clients)]
+        for t in self.threads:
+            t.start()
+
+    def _run(self):
+        while not self.over.is_set():
+            try:
+                with self.connect() as s:
+                    s.sendall(b"visit")
+                    s.shutdown(socket.SHUT_WR)
+                    got = lib.read_all(s)
+                    assert got == b"visit", got
+                with self.lock:
+                    self.done += 1
+            except (OSError, AssertionError) as e:
+                with self.lock:
+                    self.failed.append(repr(e))
+                time.sleep(0.01)
+
+    def more(self, n=20):
+        """Waits until so many more have been served."""
+        done = self.done
+        lib.wait_until(lambda: self.done >= done + n, f"{n} more visitors")
+
+    def stop(self):
+        self.over.set()
+        for t in self.threads:
+            t.join(lib.TIMEOUT)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.stop()
+        if exc[0] is None:
+            assert not self.failed, self.failed[:5]
+
+
+def signal_to(pid, signo):
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signo)
