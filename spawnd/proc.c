@@ -132,7 +132,8 @@ child_environ(const struct master *m, const struct loaded *conf,
 	return env;
 }
 
-/* PROGRAM [-D] [-d LEVEL] FILE ID; a foreign program only FILE ID. */
+/* PROGRAM FILE ID, with -D and -d only if we were started with them: not
+ * every program knows them. */
 static void
 child_argv(const struct master *m, const struct loaded *conf, char *argv[8])
 {
@@ -141,9 +142,9 @@ child_argv(const struct master *m, const struct loaded *conf, char *argv[8])
 
 	argv[n++] = s->exec != NULL ? (char *)(uintptr_t)s->exec :
 	    m->start->argv[0];
-	if (s->exec == NULL && m->start->stderr_copy)
+	if (m->start->stderr_copy)
 		argv[n++] = (char *)(uintptr_t)"-D";
-	if (s->exec == NULL && m->start->debug_text != NULL) {
+	if (m->start->debug_text != NULL) {
 		argv[n++] = (char *)(uintptr_t)"-d";
 		argv[n++] = (char *)(uintptr_t)m->start->debug_text;
 	}
