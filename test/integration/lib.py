@@ -175,7 +175,7 @@ class Service:
 
     def __init__(self, text, directory, program="tcprelay", args=(),
                  env=None, debug=True, argv0=None, limit=None, stdin=None,
-                 pass_fds=()):
+                 pass_fds=(), wrap=()):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.file = self.directory / "service.cfg"
@@ -187,6 +187,7 @@ class Service:
         self.limit = limit
         self.stdin = stdin
         self.pass_fds = pass_fds
+        self.wrap = [str(w) for w in wrap]	# a command that execs ours
         self.lines = []
         self.changed = threading.Condition()
         self.ended = False
@@ -204,6 +205,10 @@ class Service:
         """Starts and returns at once."""
         command = [str(self.argv0 or self.program), *self.args,
                    str(self.file)]
+        executable = str(self.program)
+        if self.wrap:
+            command = self.wrap + [executable] + command[1:]
+            executable = None
 
         def prepare():
             if self.limit:
@@ -212,7 +217,7 @@ class Service:
                                    (self.limit, self.limit))
 
         self.proc = subprocess.Popen(
-            command, executable=str(self.program),
+            command, executable=executable,
             stdin=self.stdin if self.stdin is not None
             else subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
