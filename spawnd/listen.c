@@ -349,8 +349,11 @@ listeners_open(struct master *m)
 	bool any = false;
 
 	for (struct listener *l = m->listeners; l != NULL; l = l->next) {
-		if (listener_open(l) == 0) {
-			log_line("listening on %s", l->text);
+		bool inherited = l->fd != -1;
+
+		if (inherited || listener_open(l) == 0) {
+			log_line("listening on %s%s", l->text,
+			    inherited ? " inherited" : "");
 			any = true;
 		} else if (l->conf->retry > 0) {
 			log_err("cannot bind %s: %s, retrying every %u s",

@@ -19,6 +19,7 @@
 #include "accept.h"
 #include "crew.h"
 #include "environ.h"
+#include "inherit.h"
 #include "lend.h"
 #include "listen.h"
 #include "logs.h"
@@ -340,7 +341,9 @@ signal_reload_cb(void *ctx, int signo)
 {
 	struct master *m = ctx;
 
-	if (signo == SIGHUP)
+	if (signo == SIGHUP && m->start->inetd)
+		master_end(m, signal_name(signo));	/* it starts us afresh */
+	else if (signo == SIGHUP)
 		reload_start(m, RELOAD_FILE);
 	else if (m->single == NULL)
 		reload_start(m, RELOAD_WORKERS);
@@ -403,6 +406,8 @@ listeners_make(struct master *m)
 			return -1;
 		end = &(*end)->next;
 	}
+	if (m->start->inetd && (*end = inherit_listener(m)) == NULL)
+		return -1;
 	return 0;
 }
 
@@ -583,7 +588,8 @@ master_run(const struct program *program, const struct start *start,
 
 	loaded_init(conf);
 	m.conf.conf->generation = m.generation;
-	log_line("starting, version %s", PACKAGE_VERSION);
+	log_line("starting, version %s%s", PACKAGE_VERSION,
+	    start->inetd ? " via inetd" : "");
 	warn_unavailable(m.conf.conf);
 	status = master_open(&m, daemon_fd, &limit);
 	if (status == 0)

@@ -38,6 +38,7 @@ struct start {
 	uint32_t	 debug;
 	bool		 stderr_copy;	/* -D */
 	bool		 background, foreground, single, check;
+	bool		 inetd;		/* descriptor 0 listens */
 };
 
 /* The workers of the current generation, as dispatch.c wants to see them:

@@ -2,7 +2,6 @@
  * main() of every program here: the command line, the configuration, and
  * which role this process has (1.2, 1.5, 2).
  */
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <errno.h>
 #include <getopt.h>
@@ -18,6 +17,7 @@
 #include "../misc/str.h"
 #include "../misc/title.h"
 #include "features.h"
+#include "inherit.h"
 #include "load.h"
 #include "logs.h"
 #include "master.h"
@@ -212,27 +212,6 @@ check_only(const struct start *s, const struct program *program)
 	return status;
 }
 
-/*
- * inetd: "wait" hands over a listening socket; a connected one is a "nowait"
- * service. A UNIX socket may be anything a supervisor has left there.
- */
-static bool
-inetd_nowait(void)
-{
-	struct sockaddr_storage ss;
-	socklen_t len = sizeof(ss), optlen = sizeof(int);
-	int type = 0, listening = 0;
-
-	if (getsockname(0, (struct sockaddr *)&ss, &len) == -1 ||
-	    (ss.ss_family != AF_INET && ss.ss_family != AF_INET6) ||
-	    getsockopt(0, SOL_SOCKET, SO_TYPE, &type, &optlen) == -1 ||
-	    type != SOCK_STREAM)
-		return false;
-	optlen = sizeof(int);
-	return getsockopt(0, SOL_SOCKET, SO_ACCEPTCONN, &listening,
-	    &optlen) == 0 && listening == 0;
-}
-
 /* Everything that stands before the first bind. */
 static int
 configuration_load(const struct start *s, const struct program *program,
@@ -252,7 +231,7 @@ configuration_load(const struct start *s, const struct program *program,
 		start_err("configuration not usable");
 		return status;
 	}
-	if (conf->conf->broker.nlisteners == 0) {
+	if (conf->conf->broker.nlisteners == 0 && !s->inetd) {
 		start_err("no listeners configured");
 		return EX_OSERR;
 	}
@@ -280,12 +259,20 @@ logs_open(const struct start *s, const struct compiled *c)
 }
 
 static int
-serve(const struct start *s, const struct program *program)
+serve(struct start *s, const struct program *program)
 {
 	struct loaded conf;
 	int status, daemon_fd = -1;
 
-	if (inetd_nowait()) {
+	switch (inherit_inetd()) {
+	case INETD_NO:
+		break;
+	case INETD_WAIT:
+		/* inetd must see when we end */
+		s->inetd = s->foreground = true;
+		s->background = false;
+		break;
+	case INETD_NOWAIT:
 		start_err("inetd: only 'wait' services are possible");
 		return EX_USAGE;
 	}

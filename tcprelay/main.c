@@ -14,6 +14,17 @@
 #define FEATURE_TLS	""
 #endif
 
+static void
+check(const struct compiled *c, struct diag *d)
+{
+	const struct config *config = c->worker;
+
+	config_check(c, d);
+	if (config->key_process && config->tls.needed)
+		diag_warn(d, NULL, "key process: not available in this "
+		    "version");
+}
+
 static unsigned
 ticket_lifetime(const struct compiled *c)
 {
@@ -29,7 +40,7 @@ main(int argc, char **argv)
 	static const struct program tcprelay = {
 		.name = "tcprelay", .features = FEATURE_TLS,
 		.section = &tcprelay_section,
-		.check = config_check, .rows = config_rows,
+		.check = check, .rows = config_rows,
 		.row_count = config_row_count,
 		.ticket_lifetime = ticket_lifetime,
 		.worker = &relay_worker_ops,
