@@ -81,6 +81,7 @@ greet_handshake(struct session *s, enum side side, enum session_event what)
 	s->moved = ev_now(w->ev);
 	switch (stream_handshake(&w->env, client)) {
 	case TLS_DONE:
+		w->handshakes = true;
 		worker_untidy(w);
 		greet_done(s);
 		break;

@@ -116,7 +116,9 @@ trim_cb(void *ctx)
 	struct worker *w = ctx;
 
 	buf_pool_trim(w->env.pool);
-	tls_trim();
+	if (w->handshakes)
+		tls_trim();
+	w->handshakes = false;
 	if (splice_pool_trim(w->pipes))
 		worker_untidy(w);
 }

@@ -65,6 +65,7 @@ struct worker {
 	struct ev_timer		 trim;
 	struct tls_ticket_key	 tickets[WORKER_TICKETS];
 	unsigned		 ntickets;
+	bool			 handshakes;	/* since the last trim */
 	bool			 warned_datagram;
 	/* what a client can repeat at will */
 	struct log_limit	 limit_local, limit_all, limit_greet;
