@@ -249,6 +249,30 @@ watch_set(struct listener *l, bool on)
 	l->watched = on;
 }
 
+/* At once, not at the end of the turn: whoever connects until then would be
+ * reset. */
+static void
+socket_close(struct listener *l)
+{
+	if (l->fd == -1)
+		return;
+	ev_del(l->master->ev, l->fd);
+	close(l->fd);
+	l->fd = -1;
+	l->watched = false;
+	if (l->addr.sa.sa_family == AF_UNIX)
+		unlink(l->addr.un.sun_path);
+}
+
+void
+listener_shut(struct listener *l)
+{
+	if (l->fd == -1)
+		return;
+	accept_all(l);
+	socket_close(l);
+}
+
 void
 listener_close(struct listener *l)
 {
@@ -256,13 +280,7 @@ listener_close(struct listener *l)
 
 	ev_timer_stop(m->ev, &l->retry);
 	ev_timer_stop(m->ev, &l->pause);
-	if (l->fd != -1) {
-		ev_close_shared(m->ev, l->fd);
-		if (l->addr.sa.sa_family == AF_UNIX)
-			unlink(l->addr.un.sun_path);
-	}
-	l->fd = -1;
-	l->watched = false;
+	socket_close(l);
 	l->conf = NULL;
 	listener_unref(l);
 }

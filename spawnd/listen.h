@@ -50,6 +50,9 @@ struct listener *listener_ref(struct listener *);
 void	 listener_unref(struct listener *);
 /* Bind and listen. -1 and errno; nothing stays open then. */
 int	 listener_open(struct listener *);
+/* Everything that is queued is accepted and handed out, whatever the limits
+ * say; then the socket is closed. */
+void	 listener_shut(struct listener *);
 /* Closed, off its timers; the reference of the list is given back. */
 void	 listener_close(struct listener *);
 /* The same endpoint with other settings, from the next accept on. */

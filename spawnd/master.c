@@ -16,7 +16,6 @@
 #include "../misc/net.h"
 #include "../misc/title.h"
 #include "features.h"
-#include "accept.h"
 #include "crew.h"
 #include "environ.h"
 #include "inherit.h"
@@ -266,7 +265,7 @@ static void
 end_drain(struct master *m)
 {
 	for (struct listener *l = m->listeners; l != NULL; l = l->next)
-		accept_all(l);
+		listener_shut(l);
 	end_look_cb(m);
 }
 
@@ -292,7 +291,7 @@ static void
 end_single(struct master *m)
 {
 	for (struct listener *l = m->listeners; l != NULL; l = l->next)
-		accept_all(l);
+		listener_shut(l);
 	hand_flush_all(m);
 	listeners_close(m);
 	daemon_pidfile_close(&m->pidfile);
@@ -431,8 +430,6 @@ warn_unavailable(const struct compiled *c)
 		const char	*name;
 	} options[] = {
 		{ c->broker.status_given, "status socket" },
-		{ c->broker_common.refresh > 0 ||
-		    c->worker_common.refresh > 0, "refresh" },
 		{ c->broker.spawn.ipc_key > 0, "ipc key" },
 	};
 

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "../misc/log.h"
-#include "accept.h"
 #include "crew.h"
 #include "lend.h"
 #include "listen.h"
@@ -247,7 +246,7 @@ reload_commit(struct master *m)
 
 	for (struct listener *l = m->listeners; l != NULL; l = l->next)
 		if (!l->fresh && !still_wanted(l, &r->conf.conf->broker))
-			accept_all(l);
+			listener_shut(l);
 	hand_flush_all(m);		/* in front of COMMIT */
 	if (sticky_changed(&old.conf->broker, &r->conf.conf->broker)) {
 		sticky_free(m->sticky);
