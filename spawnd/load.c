@@ -34,12 +34,19 @@ loaded_clear(struct loaded *l)
 	loaded_init(l);
 }
 
+/* Somebody who looks sees the place, too; a program gets one line each. */
+static void
+print(struct diag *d, const struct source *src)
+{
+	diag_print(d, stderr, src, isatty(STDERR_FILENO));
+}
+
 /* Whoever typed the command wants to see it, wherever the log goes (3.15). */
 static void
 report(struct diag *d, const struct source *src,
     const struct load_request *r)
 {
-	diag_print(d, stderr, src, true);
+	print(d, src);
 	if (!r->to_stderr)
 		diag_log(d);
 }
@@ -289,7 +296,7 @@ load_check(const struct load_request *r, struct compiled **result)
 	if (d == NULL || src == NULL)
 		return EX_OSERR;
 	c = compile_and_try(r, src, d);
-	diag_print(d, stderr, c != NULL ? c->source : src, true);
+	print(d, c != NULL ? c->source : src);
 	status = diag_status(d);
 	if (c == NULL)
 		source_free(src);
