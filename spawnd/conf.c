@@ -85,7 +85,7 @@ section_begin(struct parse *p)
 static void
 common_begin(struct common_conf *c)
 {
-	*c = (struct common_conf){ .cleanup = 2 };
+	memset(c, 0, sizeof *c);
 	c->log.facility = LOG_UUCP;
 	c->log.severity = LOG_INFO;
 	c->log.to_syslog = true;

@@ -31,7 +31,6 @@ struct common_conf {
 	const char	*gcore;
 	const char	*debug_cmd;
 	const char	*verify_key;		/* for URLs */
-	unsigned	 cleanup;		/* s */
 	unsigned	 refresh;		/* s, 0: off */
 };
 

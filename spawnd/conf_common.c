@@ -201,6 +201,13 @@ severity_read(struct kw_reader *r, void *object)
 	name_read(r, severities, &((struct common_conf *)object)->log.severity);
 }
 
+/* What only other programs of the family use is read, checked, and said. */
+static void
+no_effect(struct kw_reader *r, const struct diag_place *place)
+{
+	diag_warn(r->diag, place, "%s: no effect here", r->name);
+}
+
 static void
 syslog_filter_read(struct kw_reader *r, void *object)
 {
@@ -211,19 +218,21 @@ syslog_filter_read(struct kw_reader *r, void *object)
 	kw_equals(r);
 	if (!kw_number(r, KW_KIND_INT, 0, 0xffffffffu, &value))
 		return;
-	diag_warn(r->diag, &place, "syslog filter: no effect here");
+	no_effect(r, &place);
 	kw_next(r);
 }
 
-/* Of the family's other programs: read, checked, and nothing follows. */
+/* `no` is what happens anyway. */
 static void
 regex_case_read(struct kw_reader *r, void *object)
 {
+	struct diag_place place = r->place;
 	int value;
 
 	(void)object;
 	kw_equals(r);
-	(void)kw_word(r, kw_bools, &value);
+	if (kw_word(r, kw_bools, &value) && value)
+		no_effect(r, &place);
 }
 
 static const struct kw_word log_formats[] = {
@@ -253,6 +262,21 @@ const struct kw common_kw[] = {
 };
 
 /* ---- top level only ---- */
+
+/* Nothing here waits to be cleaned up. */
+static void
+cleanup_read(struct kw_reader *r, void *object)
+{
+	struct diag_place place = r->place;
+	uint64_t value;
+
+	(void)object;
+	kw_equals(r);
+	if (!kw_number(r, KW_KIND_SECONDS, 1, 3600, &value))
+		return;
+	no_effect(r, &place);
+	kw_next(r);
+}
 
 #define REFRESH_MIN	10
 #define REFRESH_MAX	604800
@@ -306,7 +330,7 @@ const struct kw top_kw[] = {
 	KW_CALL("id", section_read),
 	KW_TEXT("gcore", struct common_conf, gcore),
 	KW_TEXT("debug-cmd", struct common_conf, debug_cmd),
-	KW_SECONDS("cleanup interval", struct common_conf, cleanup, 1, 3600),
+	KW_CALL("cleanup interval", cleanup_read),
 	KW_CALL("refresh", refresh_read),
 	KW_CALL("verify key", verify_key_read),
 	KW_END

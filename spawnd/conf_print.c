@@ -23,10 +23,10 @@ common_print(const char *who, const struct common_conf *c, FILE *fp)
 	    c->log.to_syslog, c->log.json, c->log.debug_set, c->log.debug_to,
 	    (unsigned)c->log.debug, or_dash(c->log_path),
 	    or_dash(c->debug_path));
-	fprintf(fp, "%s title %s core %s gcore %s debug-cmd %s cleanup %u "
+	fprintf(fp, "%s title %s core %s gcore %s debug-cmd %s "
 	    "refresh %u key %s\n", who, or_dash(c->proctitle),
 	    or_dash(c->coredump), or_dash(c->gcore), or_dash(c->debug_cmd),
-	    c->cleanup, c->refresh, or_dash(c->verify_key));
+	    c->refresh, or_dash(c->verify_key));
 }
 
 static void

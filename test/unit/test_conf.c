@@ -537,6 +537,12 @@ static const struct {
 	    "main:6: warning: key process: there is no TLS",
 	    "main:7: warning: tls ca-file: not used without 'tls verify'",
 	    "main:8: warning: the destination is the listener in line 2" } },
+	{ "what has no effect", "cleanup interval = 5\n"
+	    "regex-match-case = no\nregex-match-case = yes\n" S T, 0,
+	    { "main:1: warning: cleanup interval: no effect here",
+	    "main:3: warning: regex-match-case: no effect here" } },
+	{ "but has a range", "cleanup interval = 3601\n" S T, 78,
+	    { "main:1: cleanup interval: 3601 is out of range (1 to 3600)" } },
 	{ "no such host", "id = spawnd {\n"
 	    "  listen { address = no-such-host.invalid port = 80 }\n}\n" T, 0,
 	    { "main:2: warning: address: cannot resolve "
