@@ -262,7 +262,7 @@ file_classify(struct record *r, enum source_kind kind)
 	r->sub = kind;
 	if (kind == SOURCE_CERT &&
 	    memmem(r->data, r->len, mark, sizeof mark - 1) != NULL)
-		r->sub = SOURCE_SECRET;
+		r->sub = SOURCE_KEY;
 }
 
 int
@@ -281,8 +281,9 @@ source_file(struct source *s, enum source_kind kind, const char *name,
 	if (fresh) {
 		file_gather(r, name);
 		file_classify(r, kind);
-	} else if (kind == SOURCE_SECRET && r->owned) {
-		r->sub = SOURCE_SECRET;		/* the same file, twice named */
+	} else if ((kind == SOURCE_KEY || (kind == SOURCE_SECRET &&
+	    r->sub != SOURCE_KEY)) && r->owned) {
+		r->sub = kind;			/* the same file, twice named */
 	}
 	if (r->error != 0 || r->absent) {
 		errno = r->error != 0 ? r->error : EACCES;

@@ -20,7 +20,9 @@ struct source;
 enum source_kind {
 	SOURCE_TEXT,		/* configuration text */
 	SOURCE_CERT,		/* certificate, authorities: public */
-	SOURCE_SECRET		/* private key, PSK file: travels apart */
+	SOURCE_SECRET,		/* PSK file: travels apart */
+	SOURCE_KEY		/* private key: a secret that workers need not
+				   have */
 };
 
 /* Gathers from the system. environ_base: the environment the service was
@@ -38,6 +40,8 @@ void		 source_free(struct source *);	/* secrets are cleansed */
  * *secrets_fd is -1 when there are none. */
 int		 source_save(const struct source *, int *bundle_fd,
 		    int *secrets_fd);
+/* Secrets again, but without private keys: for who has a key process. */
+int		 source_save_shared(const struct source *, int *secrets_fd);
 
 /*
  * The bytes of a file. Recorded once, whichever way it ends: -1 and errno as
@@ -49,6 +53,15 @@ int		 source_save(const struct source *, int *bundle_fd,
  */
 int		 source_file(struct source *, enum source_kind,
 		    const char *name, const char **data, size_t *len);
+/*
+ * Of a file that may be, or hold, a private key: what those learn of it who
+ * are not given it. Its certificates in PEM, nothing else; and a digest of
+ * all of it, so that they notice a change. -1 and errno as source_file.
+ */
+int		 source_public(struct source *, const char *name,
+		    const char **data, size_t *len);
+int		 source_file_digest(struct source *, const char *name,
+		    uint8_t digest[32]);
 /* The inode's mode and owner as gathered with source_file; for "readable by
  * others". */
 int		 source_mode(struct source *, const char *name, mode_t *,

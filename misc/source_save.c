@@ -35,8 +35,20 @@ struct bundle_record {
 static bool
 record_secret(const struct record *r)
 {
-	return r->kind == RECORD_FILE && r->sub == SOURCE_SECRET &&
-	    r->error == 0;
+	return r->kind == RECORD_FILE && r->error == 0 &&
+	    (r->sub == SOURCE_SECRET || r->sub == SOURCE_KEY);
+}
+
+/* What goes into a file of secrets: all of them, or those for workers. */
+enum secrets { SECRETS_NONE, SECRETS_SHARED, SECRETS_ALL };
+
+static bool
+record_wanted(const struct record *r, enum secrets secrets)
+{
+	if (secrets == SECRETS_NONE)
+		return true;		/* perhaps without its bytes */
+	return record_secret(r) &&
+	    (secrets == SECRETS_ALL || r->sub != SOURCE_KEY);
 }
 
 static void
@@ -65,10 +77,10 @@ record_put(FILE *fp, const struct record *r, bool with_data)
 
 /* One of the two files: everything but secrets' bytes, or secrets only. */
 static int
-bundle_write(const struct source *s, bool secrets, const char *name)
+bundle_write(const struct source *s, enum secrets secrets, const char *name)
 {
-	struct bundle_head head = { secrets ? SECRETS_MAGIC : BUNDLE_MAGIC,
-	    0 };
+	struct bundle_head head = { secrets == SECRETS_NONE ?
+	    BUNDLE_MAGIC : SECRETS_MAGIC, 0 };
 	const struct record *r;
 	char *image = NULL;
 	size_t size = 0;
@@ -76,15 +88,14 @@ bundle_write(const struct source *s, bool secrets, const char *name)
 	int fd = -1, error;
 
 	for (r = s->first; r != NULL; r = r->next)
-		head.records += !secrets || record_secret(r);
+		head.records += record_wanted(r, secrets);
 	if ((fp = open_memstream(&image, &size)) == NULL)
 		return -1;
 	put(fp, &head, sizeof head);
 	for (r = s->first; r != NULL; r = r->next) {
-		if (!secrets)
-			record_put(fp, r, !record_secret(r));
-		else if (record_secret(r))
-			record_put(fp, r, true);
+		if (record_wanted(r, secrets))
+			record_put(fp, r, secrets != SECRETS_NONE ||
+			    !record_secret(r));
 	}
 	if (fclose(fp) == 0)
 		fd = seal_new(name, image, size);
@@ -96,25 +107,39 @@ bundle_write(const struct source *s, bool secrets, const char *name)
 	return fd;
 }
 
+/* -1 in *fd: there are none such. */
+static int
+secrets_write(const struct source *s, enum secrets secrets, int *fd)
+{
+	const struct record *r = s->first;
+
+	*fd = -1;
+	while (r != NULL && !record_wanted(r, secrets))
+		r = r->next;
+	if (r == NULL)
+		return 0;
+	*fd = bundle_write(s, secrets, "spawnd-secrets");
+	return *fd == -1 ? -1 : 0;
+}
+
 int
 source_save(const struct source *s, int *bundle_fd, int *secrets_fd)
 {
-	const struct record *r;
-
 	*secrets_fd = -1;
-	if ((*bundle_fd = bundle_write(s, false, "spawnd-bundle")) == -1)
+	*bundle_fd = bundle_write(s, SECRETS_NONE, "spawnd-bundle");
+	if (*bundle_fd == -1)
 		return -1;
-	for (r = s->first; r != NULL && !record_secret(r); r = r->next)
-		;
-	if (r == NULL)
+	if (secrets_write(s, SECRETS_ALL, secrets_fd) == 0)
 		return 0;
-	*secrets_fd = bundle_write(s, true, "spawnd-secrets");
-	if (*secrets_fd == -1) {
-		close(*bundle_fd);
-		*bundle_fd = -1;
-		return -1;
-	}
-	return 0;
+	close(*bundle_fd);
+	*bundle_fd = -1;
+	return -1;
+}
+
+int
+source_save_shared(const struct source *s, int *secrets_fd)
+{
+	return secrets_write(s, SECRETS_SHARED, secrets_fd);
 }
 
 /* Pages of a sealed file are shared with everybody who reads it. */

@@ -54,6 +54,8 @@ struct stream {
 	/* Output is held that the socket did not take: wait for writability
 	 * and call stream_flush. */
 	bool			 blocked;
+	/* Its handshake waits for another process: nothing is to be read. */
+	bool			 waiting;
 };
 
 /* A plain stream over fd, which stays the caller's to close. */

@@ -62,6 +62,10 @@ struct tls {
 	bool			 alert_sent;	/* close alerts */
 	bool			 alert_seen;
 	bool			 fatal;		/* next read: error */
+	bool			 remote;	/* may wait for a key process */
+	bool			 paused;	/* in the midst of a signature */
+	bool			 stalled;	/* paused, or has no job */
+	struct keyproc_wait	 wait;
 	struct tls		*next;		/* in the slab */
 };
 
@@ -596,6 +600,26 @@ tls_shutdown(struct stream_env *e, struct stream *s)
 	return 0;
 }
 
+/*
+ * What is put aside stands on a stack of its own, which only its end gives
+ * back: so it fails, now, without a word to the peer.
+ */
+static void
+unwind(struct tls *t)
+{
+	keyproc_cancel(&t->wait);
+	if (!t->paused)
+		return;
+	do {
+		keyproc_enter(&t->wait);
+		(void)SSL_do_handshake(t->ssl);
+		keyproc_leave();
+	} while (SSL_want_async(t->ssl));
+	t->paused = false;
+	ERR_clear_error();
+	keyproc_job_ended();
+}
+
 static void
 tls_clear(struct stream_env *e, struct stream *s)
 {
@@ -603,6 +627,7 @@ tls_clear(struct stream_env *e, struct stream *s)
 
 	if (t == NULL)
 		return;
+	unwind(t);
 	/* Or the library takes the session for spoilt, also the one that
 	 * tls_client holds. */
 	SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
@@ -616,7 +641,7 @@ tls_clear(struct stream_env *e, struct stream *s)
 	free(t->reason);
 	tls_release(t);
 	s->tls = NULL;
-	s->pending = s->blocked = false;
+	s->pending = s->blocked = s->waiting = false;
 }
 
 static const struct stream_ops tls_ops = {
@@ -654,6 +679,14 @@ attach(struct stream *s, SSL *ssl)
 	return t;
 }
 
+static void
+set_async(struct tls *t, bool remote)
+{
+	t->remote = remote;
+	if (remote && keyproc_async())
+		SSL_set_mode(t->ssl, SSL_MODE_ASYNC);
+}
+
 int
 stream_tls_accept(struct stream *s, struct tls_server *server,
     uint32_t versions, bool psk)
@@ -663,6 +696,7 @@ stream_tls_accept(struct stream *s, struct tls_server *server,
 	if (t == NULL)
 		return -1;
 	t->server = tls_server_ref(server);
+	set_async(t, server->remote);
 	t->psk = psk && server->psk != NULL;
 	return 0;
 }
@@ -675,6 +709,7 @@ stream_tls_connect(struct stream *s, struct tls_client *client)
 	if (t == NULL)
 		return -1;
 	t->client = tls_client_ref(client);
+	set_async(t, client->remote);
 	return 0;
 }
 
@@ -693,35 +728,105 @@ handshake_lost(struct stream *s, int error, const char *reason)
 	return handshake_failed(s);
 }
 
-/* One step of the library with what was received. */
+/* Put aside: what was received and not read yet stays for later. */
 static enum tls_step
-handshake_step(struct stream *s, struct call *c)
+handshake_wait(struct stream *s, struct call *c, bool held)
 {
 	struct tls *t = s->tls;
-	int result;
+
+	if (push(s, c) == -1)
+		return handshake_lost(s, errno, strerror(errno));
+	if (keep_rest(s, c, held) == -1)
+		return handshake_lost(s, ENOMEM, strerror(ENOMEM));
+	s->pending = false;
+	s->waiting = true;
+	if (!t->paused)
+		keyproc_queue(&t->wait);
+	return TLS_ASYNC;
+}
+
+static enum tls_step
+handshake_done(struct stream *s, struct call *c, bool held)
+{
+	struct tls *t = s->tls;
+
+	t->established = true;
+	ERR_clear_error();	/* attempts that came to nothing leave some */
+	if (t->remote)
+		SSL_clear_mode(t->ssl, SSL_MODE_ASYNC);
+	SSL_free_buffers(t->ssl);
+	if (keep_rest(s, c, held) == -1)
+		return handshake_lost(s, ENOMEM, strerror(ENOMEM));
+	return TLS_DONE;
+}
+
+/* The library's call itself; its error, SSL_ERROR_NONE when it is done. */
+static int
+handshake_call(struct tls *t, struct call *c)
+{
+	bool paused = t->paused;
+	int result, error;
 
 	t->call = c;
 	t->begun = true;
+	keyproc_enter(&t->wait);
 	result = SSL_do_handshake(t->ssl);
-	if (result != 1 && SSL_get_error(t->ssl, result) !=
-	    SSL_ERROR_WANT_READ) {
+	keyproc_leave();
+	error = result == 1 ? SSL_ERROR_NONE :
+	    SSL_get_error(t->ssl, result);
+	t->call = NULL;
+	t->paused = error == SSL_ERROR_WANT_ASYNC;
+	t->stalled = t->paused || error == SSL_ERROR_WANT_ASYNC_JOB;
+	if (paused && !t->paused)
+		keyproc_job_ended();
+	return error;
+}
+
+/* One step of the library with what was received, or (held) kept. */
+static enum tls_step
+handshake_step(struct stream *s, struct call *c, bool held)
+{
+	struct tls *t = s->tls;
+	int error = handshake_call(t, c);
+
+	switch (error) {
+	case SSL_ERROR_NONE:
+		keep_ticket(t, c);
+		break;
+	case SSL_ERROR_WANT_READ:
+		break;
+	case SSL_ERROR_WANT_ASYNC:
+	case SSL_ERROR_WANT_ASYNC_JOB:
+		return handshake_wait(s, c, held);
+	default:
+		if (t->wait.failure != NULL)
+			tls_set_reason(t, t->wait.failure);
 		library_failed(s, c);
-		t->call = NULL;
 		return handshake_failed(s);
 	}
-	t->call = NULL;
-	if (result == 1)
-		keep_ticket(t, c);
 	if (push(s, c) == -1)
 		return handshake_lost(s, errno, strerror(errno));
-	if (result != 1)
-		return TLS_MORE;
-	t->established = true;
-	ERR_clear_error();	/* attempts that came to nothing leave some */
-	SSL_free_buffers(t->ssl);
-	if (keep_rest(s, c, false) == -1)
+	if (error == SSL_ERROR_NONE)
+		return handshake_done(s, c, held);
+	if (held && keep_rest(s, c, held) == -1)
 		return handshake_lost(s, ENOMEM, strerror(ENOMEM));
-	return TLS_DONE;
+	return TLS_MORE;
+}
+
+/* What came, for a handshake that is not stalled. */
+static enum tls_step
+handshake_receive(struct stream *s, struct call *c)
+{
+	size_t max = c->env->raw_size < HANDSHAKE_READ ?
+	    c->env->raw_size : HANDSHAKE_READ;
+	ssize_t n = receive(s, c, max);
+
+	if (n > 0)
+		return TLS_DONE;
+	if (n == 0)
+		return handshake_lost(s, ECONNRESET, "connection closed");
+	return errno == EAGAIN || errno == EWOULDBLOCK ? TLS_MORE :
+	    handshake_lost(s, errno, strerror(errno));
 }
 
 enum tls_step
@@ -729,27 +834,39 @@ stream_handshake(struct stream_env *e, struct stream *s)
 {
 	struct tls *t = s->tls;
 	struct call c = { .env = e };
+	bool held = t->stalled;
+	enum tls_step step;
 
 	if (t->established)
 		return TLS_DONE;
 	if (t->error != 0)
 		return TLS_FAILED;
-	if (!buf_empty(&t->out) && tls_flush(e, s) == -1)
-		return errno == EAGAIN || errno == EWOULDBLOCK ? TLS_MORE :
-		    handshake_lost(s, errno, strerror(errno));
-	if (t->server != NULL || t->begun) {
-		ssize_t n = receive(s, &c, e->raw_size < HANDSHAKE_READ ?
-		    e->raw_size : HANDSHAKE_READ);
-
-		if (n == 0)
-			return handshake_lost(s, ECONNRESET,
-			    "connection closed");
-		if (n == -1)
-			return errno == EAGAIN || errno == EWOULDBLOCK ?
-			    TLS_MORE :
-			    handshake_lost(s, errno, strerror(errno));
+	if (!buf_empty(&t->out) && tls_flush(e, s) == -1 &&
+	    errno != EAGAIN && errno != EWOULDBLOCK)
+		return handshake_lost(s, errno, strerror(errno));
+	if (held && !keyproc_ready(&t->wait))
+		return TLS_ASYNC;
+	s->waiting = false;
+	if (!buf_empty(&t->out))
+		return TLS_MORE;
+	if (held) {
+		c.in = buf_head(&t->in);
+		c.len = t->in.len;
+	} else if (t->server != NULL || t->begun) {
+		step = handshake_receive(s, &c);
+		if (step != TLS_DONE)
+			return step;
 	}
-	return handshake_step(s, &c);
+	return handshake_step(s, &c, held);
+}
+
+void
+stream_tls_notify(struct stream *s, void (*cb)(void *ctx), void *ctx)
+{
+	if (s->tls == NULL)
+		return;
+	s->tls->wait.cb = cb;
+	s->tls->wait.ctx = ctx;
 }
 
 /* ---- what is known about it ---- */

@@ -221,13 +221,36 @@ set_binding(SSL_CTX *ctx, const struct tls_server_conf *conf,
 }
 
 static int
-set_suites(SSL_CTX *ctx, const char *ciphers, const char *suites,
+set_ciphers(SSL_CTX *ctx, const char *ciphers, bool sign_only)
+{
+	char *list;
+	int ok;
+
+	if (!sign_only)
+		return ciphers == NULL || SSL_CTX_set_cipher_list(ctx,
+		    ciphers) == 1 ? 0 : -1;
+	if (ciphers == NULL)
+		ciphers = "DEFAULT";
+	list = malloc(strlen(ciphers) + sizeof(":!kRSA"));
+	if (list == NULL)
+		return -1;
+	sprintf(list, "%s:!kRSA", ciphers);
+	ok = SSL_CTX_set_cipher_list(ctx, list);
+	free(list);
+	return ok == 1 ? 0 : -1;
+}
+
+static int
+set_suites(SSL_CTX *ctx, const struct tls_server_conf *conf,
     char error[static TLS_ERROR])
 {
-	if (ciphers != NULL && SSL_CTX_set_cipher_list(ctx, ciphers) != 1) {
+	const char *ciphers = conf->ciphers, *suites = conf->suites;
+
+	if (set_ciphers(ctx, ciphers, conf->sign_only) == -1) {
 		ERR_clear_error();
 		snprintf(error, TLS_ERROR,
-		    "tls ciphers: no usable cipher in '%s'", ciphers);
+		    "tls ciphers: no usable cipher in '%s'",
+		    ciphers != NULL ? ciphers : "DEFAULT");
 		return -1;
 	}
 	if (suites != NULL && (*suites == '\0' ||
@@ -289,8 +312,7 @@ context_server(struct build *b, size_t i)
 	}
 	b->server->ctx[i] = ctx;
 	SSL_CTX_set_app_data(ctx, b->server);
-	if (set_suites(ctx, b->conf->ciphers, b->conf->suites,
-	    b->error) == -1)
+	if (set_suites(ctx, b->conf, b->error) == -1)
 		return -1;
 	if (set_verify(ctx, b->conf, b->authorities, b->store) == -1 ||
 	    set_binding(ctx, b->conf, pair->names, pair->nnames) == -1) {
@@ -331,6 +353,7 @@ build_pair(struct build *b, size_t i, const struct tls_keypair *k)
 {
 	struct tls_pair *p = &b->pairs[i];
 
+	b->server->remote |= k->keys != NULL;
 	if (tls_load_pair(p, k, b->error, b->warning) == -1)
 		return -1;
 	if (pair_rename(p, k) == -1) {
@@ -729,6 +752,7 @@ set_own(struct tls_client *c, const struct tls_client_conf *conf,
 
 	if (conf->own == NULL)
 		return 0;
+	c->remote = conf->own->keys != NULL;
 	if (tls_load_pair(&pair, conf->own, error, warning) == -1)
 		return -1;
 	status = tls_load_into(c->ctx, &pair);

@@ -21,6 +21,7 @@
 #define TLS_V1_2	1u
 #define TLS_V1_3	2u
 
+struct keyproc;
 struct tls_server;
 struct tls_client;
 
@@ -39,6 +40,9 @@ struct tls_keypair {
 	const char		*passphrase;	/* NULL: none */
 	const char *const	*names;		/* DNS, "*.d", "*"; of SNI */
 	size_t			 nnames;	/* 0: from the certificate */
+	/* The private key is there, the index-th one; NULL: in key. */
+	struct keyproc		*keys;
+	uint32_t		 index;
 };
 
 struct tls_server_conf {
@@ -52,6 +56,8 @@ struct tls_server_conf {
 	struct tls_file		 psk;		/* IDENTITY:HEXKEY lines */
 	bool			 tickets;
 	unsigned		 lifetime;	/* of tickets, s */
+	/* Keys do nothing but sign: no key exchange that decrypts. */
+	bool			 sign_only;
 };
 
 struct tls_client_conf {
@@ -101,12 +107,17 @@ enum tls_step {
 	TLS_DONE,		/* handshake complete */
 	TLS_MORE,		/* wait for readability (and, blocked, for
 				   writability) */
-	TLS_ASYNC,		/* waits for the key process */
+	TLS_ASYNC,		/* waits for the key process: see
+				   stream_tls_notify(); nothing is read */
 	TLS_FAILED		/* tls_reason says why; alert sent if possible */
 };
 /* Go on with the handshake. Bytes that follow it are kept: pending. */
 enum tls_step	 stream_handshake(struct stream_env *, struct stream *);
 const char	*stream_tls_reason(const struct stream *);
+/* Called when a handshake that waits (TLS_ASYNC) has something to go on
+ * with: from within the loop, not from within a call for this stream. */
+void		 stream_tls_notify(struct stream *, void (*cb)(void *ctx),
+		    void *ctx);
 /* After the handshake. "-" when not known. buf: "TLSv1.3/SUITE". */
 const char	*stream_tls_text(const struct stream *, char *buf, size_t);
 const char	*stream_tls_sni(const struct stream *);		/* or NULL */

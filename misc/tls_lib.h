@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "keyproc_lib.h"
 #include "tls.h"
 #include "tls_psk.h"
 #include "tls_sni.h"
@@ -24,6 +25,7 @@ struct tls_server {
 	SSL_CTX			**ctx;	/* [0]: main, or without certificate */
 	size_t			  nctx;
 	bool			  main;	/* [0] has a certificate */
+	bool			  remote;	/* keys are elsewhere */
 	struct tls_sni		 *sni;	/* NULL: nothing to choose from */
 	size_t			 *picks;	/* its certificates in ctx */
 	enum tls_verify		  verify;
@@ -40,6 +42,7 @@ struct tls_client {
 	SSL_CTX		*ctx;
 	uint32_t	 versions;
 	char		*sni;		/* NULL: none sent */
+	bool		 remote;	/* its key is elsewhere */
 	SSL_SESSION	*session;	/* to resume; NULL */
 };
 

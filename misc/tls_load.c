@@ -281,6 +281,26 @@ load_certificate(struct tls_pair *p, const struct tls_file *f,
 	return 0;
 }
 
+/* The certificate tells what a key is that is not here. */
+static int
+load_remote(struct tls_pair *p, const struct tls_keypair *k,
+    char error[static TLS_ERROR])
+{
+	p->key = X509_get_pubkey(p->leaf);
+	if (p->key != NULL && key_kind(p) == 0) {
+		EVP_PKEY *public = p->key;
+
+		p->key = keyproc_key(k->keys, k->index, public);
+		EVP_PKEY_free(public);
+		if (p->key != NULL)
+			return 0;
+	}
+	snprintf(error, TLS_ERROR,
+	    "tls: cannot use the key process for certificate '%s': %s",
+	    k->cert.name, tls_library_reason());
+	return -1;
+}
+
 int
 tls_load_pair(struct tls_pair *p, const struct tls_keypair *k,
     char error[static TLS_ERROR], char warning[static TLS_ERROR])
@@ -290,6 +310,11 @@ tls_load_pair(struct tls_pair *p, const struct tls_keypair *k,
 	memset(p, 0, sizeof(*p));
 	if (load_certificate(p, &k->cert, error) == -1)
 		goto fail;
+	if (k->keys != NULL) {
+		if (load_remote(p, k, error) == -1)
+			goto fail;
+		return 0;
+	}
 	p->key = read_key(key, k->passphrase);
 	if (p->key == NULL || key_kind(p) == -1) {
 		snprintf(error, TLS_ERROR,

@@ -109,6 +109,14 @@ stream_tls_reason(const struct stream *s)
 	return "built without TLS support";
 }
 
+void
+stream_tls_notify(struct stream *s, void (*cb)(void *ctx), void *ctx)
+{
+	(void)s;
+	(void)cb;
+	(void)ctx;
+}
+
 const char *
 stream_tls_text(const struct stream *s, char *buf, size_t size)
 {

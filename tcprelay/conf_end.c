@@ -277,14 +277,27 @@ file_hash(struct hash *h, struct source *source, const struct config_file *f)
 		hash_add(h, data, len);
 }
 
+/* The bytes are not everywhere, their digest is. */
+static void
+key_hash(struct hash *h, struct source *source, const struct config_file *f)
+{
+	uint8_t digest[HASH_SIZE] = { 0 };
+
+	if (f->path == NULL)
+		return;
+	(void)source_file_digest(source, f->path, digest);
+	hash_add(h, f->path, strlen(f->path) + 1);
+	hash_add(h, digest, sizeof digest);
+}
+
 static void
 pair_hash(struct hash *h, struct source *source,
     const struct config_keypair *k)
 {
 	if (k == NULL)
 		return;
-	file_hash(h, source, &k->cert);
-	file_hash(h, source, &k->key);
+	key_hash(h, source, &k->cert);
+	key_hash(h, source, &k->key);
 }
 
 static void

@@ -67,7 +67,7 @@ file_read(struct source *source, enum source_kind kind,
 static enum source_kind
 cert_kind(const struct config_keypair *k)
 {
-	return k->key.path == NULL ? SOURCE_SECRET : SOURCE_CERT;
+	return k->key.path == NULL ? SOURCE_KEY : SOURCE_CERT;
 }
 
 static void
@@ -76,7 +76,10 @@ keypair_gather(const struct config_keypair *k, struct source *source)
 	struct tls_file file;
 
 	file_read(source, cert_kind(k), &k->cert, &file);
-	file_read(source, SOURCE_SECRET, &k->key, &file);
+	file_read(source, SOURCE_KEY, &k->key, &file);
+	if (k->cert.path != NULL)
+		(void)source_public(source, k->cert.path, &file.data,
+		    &file.len);
 }
 
 static void
@@ -87,7 +90,7 @@ keypair_read(struct tried *t, const struct config_keypair *k,
 
 	if (file_read(source, cert_kind(k), &k->cert, &out->cert) == -1)
 		tell_unreadable(t, &k->cert, "tls: cannot load certificate");
-	if (file_read(source, SOURCE_SECRET, &k->key, &out->key) == -1)
+	if (file_read(source, SOURCE_KEY, &k->key, &out->key) == -1)
 		tell_unreadable(t, &k->key, "tls: cannot load key");
 	out->passphrase = k->passphrase;
 	out->names = k->names;
