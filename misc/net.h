@@ -64,6 +64,8 @@ void	 net_name_addr(const struct net_name *, struct net_addr *);
 /* Non-blocking, close-on-exec. -1, errno. peer may be NULL. */
 int	 net_socket(int family, int type, int protocol);
 int	 net_accept(int fd, struct net_addr *peer);
+/* How many connections wait to be accepted; -1: the system does not say. */
+int	 net_queued(int fd);
 int	 net_close(int fd);			/* keeps errno */
 int	 net_nonblock(int fd);
 int	 net_cloexec(int fd, bool on);

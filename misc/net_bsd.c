@@ -37,6 +37,21 @@ net_accept(int fd, struct net_addr *peer)
 }
 
 int
+net_queued(int fd)
+{
+#ifdef SO_LISTENQLEN
+	int n;
+	socklen_t len = sizeof(n);
+
+	return getsockopt(fd, SOL_SOCKET, SO_LISTENQLEN, &n, &len) == -1 ?
+	    -1 : n;
+#else
+	(void)fd;
+	return -1;
+#endif
+}
+
+int
 net_vrf(int fd, const char *name)
 {
 #ifdef VRF_OPTION

@@ -2,7 +2,10 @@
  * Sockets of Linux.
  */
 #include <sys/socket.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "net.h"
@@ -26,6 +29,22 @@ net_accept(int fd, struct net_addr *peer)
 		got = accept4(fd, sa, len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	} while (got == -1 && errno == EINTR);
 	return got;
+}
+
+/* For a listening socket these fields say something else: the length of the
+ * queue and its bound (tcp_get_info() in the kernel). */
+int
+net_queued(int fd)
+{
+	struct tcp_info info;
+	socklen_t len = offsetof(struct tcp_info, tcpi_sacked);
+
+	info.tcpi_state = 0;
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == -1 ||
+	    len < offsetof(struct tcp_info, tcpi_sacked) ||
+	    info.tcpi_state != TCP_LISTEN)
+		return -1;
+	return (int)info.tcpi_unacked;
 }
 
 int

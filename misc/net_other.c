@@ -41,6 +41,13 @@ net_accept(int fd, struct net_addr *peer)
 }
 
 int
+net_queued(int fd)
+{
+	(void)fd;
+	return -1;
+}
+
+int
 net_vrf(int fd, const char *name)
 {
 	(void)fd;

@@ -1,7 +1,8 @@
 /*
- * Accepting: one batch per turn, stopped early where nothing more is to be
- * expected, since an accept that finds nothing costs as much as a third of
- * one that does.
+ * Accepting: one batch per turn, no more than there are, since an accept that
+ * finds nothing costs half of one that does, and no fewer, since each turn is
+ * a message and perhaps a wake-up of its own. Where the system does not tell
+ * how many wait, that is estimated.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -244,7 +245,7 @@ room(struct listener *l, enum dispatch_verdict *v, struct proc **p)
 }
 
 /*
- * How many to try the next time: as many as there were, and twice as many
+ * How many to try the next time, where nobody says how many there are: as many as there were, and twice as many
  * after that was not enough for a while.
  */
 static void
@@ -268,13 +269,14 @@ accept_readable(void *ctx, int fd)
 	enum dispatch_verdict v = DISPATCH_WAIT;
 	struct proc *p = NULL;
 	unsigned limit = l->expect, n = 0;
+	int queued = -1;
 
-	(void)fd;
 	crew_refresh(m);
 	while (n < limit && room(l, &v, &p) &&
 	    (what = accept_one(l, v, p)) == ACCEPT_TAKEN)
-		n++;
-	if (n == limit || what == ACCEPT_NONE)
+		if (++n == 1 && (queued = net_queued(fd)) >= 0)
+			limit = queued < BATCH ? 1 + (unsigned)queued : BATCH;
+	if (queued < 0 && (n == limit || what == ACCEPT_NONE))
 		expect(l, n, what == ACCEPT_NONE);
 	overload_look(m);
 	listeners_update(m);
