@@ -15,7 +15,14 @@
 #define QUICK		(10 * EV_SECOND)	/* ended too quickly, 5.7 */
 #define THROTTLE_MIN	(100 * EV_MS)
 #define THROTTLE_MAX	(10 * EV_SECOND)
+#define UNKNOWN_MAX	(100 * EV_MS)	/* from channel's end to status */
 #define IDLE		(10 * EV_SECOND)	/* before a worker goes, 4.5 */
+
+bool
+crew_may_start(const struct master *m)
+{
+	return !m->throttle.waiting && !m->throttle.unknown;
+}
 
 static void
 rule_set(struct master *m)
@@ -29,7 +36,7 @@ rule_set(struct master *m)
 		r->instances_min = r->instances_max = 1;
 	r->users_min = s->users_min;
 	r->users_max = s->users_max;
-	r->may_start = !m->throttle.waiting && m->single == NULL &&
+	r->may_start = crew_may_start(m) && m->single == NULL &&
 	    m->status == 0;
 }
 
@@ -184,7 +191,7 @@ crew_grow(struct master *m)
 	for (; there < wanted && m->crew.rule.may_start; there++) {
 		if (proc_start(m, &m->conf, m->generation) == NULL)
 			break;
-		m->crew.rule.may_start = !m->throttle.waiting;
+		m->crew.rule.may_start = crew_may_start(m);
 	}
 	crew_refresh(m);
 }
@@ -233,11 +240,29 @@ throttle_cb(void *ctx)
 	master_changed(m);
 }
 
+static void
+unknown_cb(void *ctx)
+{
+	struct master *m = ctx;
+
+	m->throttle.unknown = false;
+	master_changed(m);
+}
+
+void
+crew_left(struct master *m)
+{
+	m->throttle.unknown = true;
+	ev_timer_set(m->ev, &m->throttle.unknown_timer, UNKNOWN_MAX,
+	    unknown_cb, m);
+}
+
 void
 crew_ended(struct master *m, uint64_t lived, bool failed)
 {
 	struct throttle *t = &m->throttle;
 
+	t->unknown = false;
 	if (lived >= QUICK) {
 		t->delay = 0;
 		return;

@@ -20,6 +20,8 @@ void	 crew_refresh(struct master *);
 enum dispatch_verdict crew_pick(struct master *, struct proc **p);
 /* A worker for a connection at hand, NULL: none can be had. */
 struct proc *crew_start(struct master *);
+/* Whether one may be started now (5.7). */
+bool	 crew_may_start(const struct master *);
 /* The worker of that number, if it may be taken out of turn; NULL. */
 struct proc *crew_find(struct master *, uint32_t number);
 /* The least used of those who can be given something, full or not; NULL. */
@@ -38,6 +40,9 @@ uint64_t crew_everyone(const struct master *);
 void	 crew_look(struct master *);
 void	 crew_shrink(struct master *, uint64_t now);
 
+/* The channel of a worker that was not told to go has ended: no other one is
+ * started until its status has come, which decides when. */
+void	 crew_left(struct master *);
 /* A worker ended (or never was): how soon the next one may be started. */
 void	 crew_ended(struct master *, uint64_t lived, bool failed);
 void	 crew_clear(struct master *);

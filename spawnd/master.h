@@ -55,6 +55,8 @@ struct throttle {
 	uint64_t	 delay;		/* ns; 0: none */
 	bool		 waiting;	/* no start until the timer fires */
 	struct ev_timer	 timer;
+	bool		 unknown;	/* one has left, why is not known yet */
+	struct ev_timer	 unknown_timer;
 };
 
 struct master {

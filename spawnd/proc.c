@@ -254,7 +254,7 @@ proc_start(struct master *m, const struct loaded *conf, uint32_t generation)
 {
 	struct proc *p;
 
-	if (m->throttle.waiting)
+	if (!crew_may_start(m))
 		return NULL;
 	if ((p = proc_new(m, generation)) == NULL || !proc_fork(p, conf)) {
 		log_err("cannot start a worker: %s", strerror(errno));

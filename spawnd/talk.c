@@ -356,6 +356,9 @@ channel_ended(struct proc *p)
 		hand_cover(p);
 	talk_close(p);
 	lend_drop(p);
+	if (p->pid > 0 && (p->state == PROC_STARTING ||
+	    p->state == PROC_READY))
+		crew_left(p->master);
 	if (p->state != PROC_DEAD && p->pid > 0)
 		proc_set(p, PROC_ENDING);
 	hand_move(p, false);
