@@ -569,8 +569,13 @@ master_clear(struct master *m)
 	daemon_pidfile_close(&m->pidfile);
 	if (m->reserve != -1)
 		close(m->reserve);
-	if (m->ev != NULL)
+	if (m->ev != NULL) {
+		/* what comes now is too late, not a reason to die of it */
+		(void)ev_signal(m->ev, SIGTERM, NULL, NULL);
+		(void)ev_signal(m->ev, SIGINT, NULL, NULL);
+		(void)ev_signal(m->ev, SIGHUP, NULL, NULL);
 		ev_free(m->ev);
+	}
 	loaded_clear(&m->conf);
 }
 

@@ -21,6 +21,8 @@
 #define FEATURES	(FEATURE_BATCH | FEATURE_BOARD | FEATURE_TICKETS | \
 			FEATURE_CONFIG | FEATURE_LEND)
 
+static const int process_ending[] = { SIGHUP, SIGTERM, SIGINT };
+
 static void
 process_signal_cb(void *ctx, int signo)
 {
@@ -129,7 +131,6 @@ static int
 process_loop(struct process *p, const char *mechanisms)
 {
 	static const int ignored[] = { SIGPIPE, SIGUSR1, SIGUSR2 };
-	static const int ending[] = { SIGHUP, SIGTERM, SIGINT };
 
 	p->own.ev = ev_new(mechanisms, true);
 	if (p->own.ev == NULL) {
@@ -138,9 +139,10 @@ process_loop(struct process *p, const char *mechanisms)
 	}
 	for (size_t i = 0; i < sizeof(ignored) / sizeof(*ignored); i++)
 		(void)ev_signal(p->own.ev, ignored[i], NULL, NULL);
-	for (size_t i = 0; i < sizeof(ending) / sizeof(*ending); i++)
-		if (ev_signal(p->own.ev, ending[i], process_signal_cb, p) ==
-		    -1)
+	for (size_t i = 0; i < sizeof(process_ending) /
+	    sizeof(*process_ending); i++)
+		if (ev_signal(p->own.ev, process_ending[i],
+		    process_signal_cb, p) == -1)
 			return -1;
 	if (ev_add(p->own.ev, p->link->ch.fd, &process_channel_ops, p,
 	    EV_READ) == -1)
@@ -203,6 +205,10 @@ process_start_reading(struct process *p, char *const *env, struct diag *d)
 static void
 process_free(struct process *p)
 {
+	/* what comes now is too late, not a reason to die of it */
+	for (size_t i = 0; p->own.ev != NULL &&
+	    i < sizeof(process_ending) / sizeof(*process_ending); i++)
+		(void)ev_signal(p->own.ev, process_ending[i], NULL, NULL);
 	if (p->own.ev != NULL)
 		lents_clear(&p->lents);
 	if (p->own.worker != NULL)
