@@ -75,6 +75,8 @@ struct channel_batch { uint32_t n, zero; };		/* then n records */
 struct channel_lend { uint32_t generation, listener; };
 struct channel_listener { uint32_t listener; };		/* REVOKE, REVOKED */
 /* CONFIG: behind it the tail of own_request_pack(), own.h */
+#define CONFIG_SECRETS	1u	/* the second descriptor */
+#define CONFIG_KEYED	2u	/* private keys are not in it: KEYS comes */
 struct channel_config { uint32_t generation, flags; uint8_t digest[32]; };
 struct channel_generation { uint32_t generation; };  /* COMMIT POLICY KEYS */
 struct ticket_key { uint8_t name[16], key[32], auth[32]; };

@@ -113,6 +113,8 @@ struct compiled {
 	struct source		*source;	/* owned */
 	uint8_t			 digest[32];
 	bool			 check;		/* as in the request */
+	bool			 keyed;		/* this process has no private
+						   keys: KEYS tells who has */
 };
 
 struct conf_request {
@@ -125,6 +127,7 @@ struct conf_request {
 	bool			 check;		/* -P: failures of files only
 						   needed at run time warn */
 	bool			 trace;		/* -d 1: list tokens on stderr */
+	bool			 single;	/* -1 */
 	bool			 worker_only;	/* a worker that reads FILE
 						   itself: the broker's section
 						   may be anything, or missing */

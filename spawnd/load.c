@@ -19,7 +19,7 @@ void
 loaded_init(struct loaded *l)
 {
 	l->conf = NULL;
-	l->bundle = l->secrets = -1;
+	l->bundle = l->secrets = l->shared = -1;
 }
 
 void
@@ -31,6 +31,8 @@ loaded_clear(struct loaded *l)
 		close(l->bundle);
 	if (l->secrets != -1)
 		close(l->secrets);
+	if (l->shared != -1)
+		close(l->shared);
 	loaded_init(l);
 }
 
@@ -66,17 +68,19 @@ compile_and_try(const struct load_request *r, struct source *src,
 	return c;
 }
 
-/* Bundle and secrets travel in one message; its byte says how many. */
+/* Bundle, secrets, and those of them that workers share travel in one
+ * message; its byte says how many. */
 static int
-send_files(int fd, const struct source *src)
+send_files(int fd, const struct source *src, bool apart)
 {
-	int fds[2] = { -1, -1 };
+	int fds[3] = { -1, -1, -1 };
 	uint8_t n;
 	struct iovec iov = { &n, 1 };
 
-	if (source_save(src, &fds[0], &fds[1]) == -1)
+	if (source_save(src, &fds[0], &fds[1]) == -1 ||
+	    (apart && source_save_shared(src, &fds[2]) == -1))
 		return -1;
-	n = fds[1] != -1 ? 2 : 1;
+	n = fds[2] != -1 ? 3 : fds[1] != -1 ? 2 : 1;
 	return msg_send(fd, &iov, 1, fds, n);
 }
 
@@ -100,7 +104,9 @@ child_run(const struct load_request *r, int report_fd, int files_fd)
 		report(d, src, r);
 	if (diag_write(d, report_fd) == -1)
 		status = EX_OSERR;
-	if (status == 0 && send_files(files_fd, src) == -1) {
+	if (status == 0 && send_files(files_fd, src,
+	    r->conf.program->keys_apart != NULL &&
+	    r->conf.program->keys_apart(c)) == -1) {
 		log_err("configuration cannot be kept in memory: %s",
 		    strerror(errno));
 		status = EX_OSERR;
@@ -184,7 +190,9 @@ receive_files(struct load *l, struct loaded *to)
 		to->bundle = fds[0];
 	if (nfds > 1)
 		to->secrets = fds[1];
-	for (unsigned i = 2; i < nfds; i++)
+	if (nfds > 2)
+		to->shared = fds[2];
+	for (unsigned i = 3; i < nfds; i++)
 		close(fds[i]);
 	if (nfds == 0 || nfds != n) {
 		errno = EPROTO;

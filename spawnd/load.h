@@ -15,6 +15,8 @@
 struct loaded {
 	struct compiled	*conf;		/* one reference; NULL: none */
 	int		 bundle, secrets; /* sealed memory files; -1: none */
+	int		 shared;	/* secrets without private keys, for
+					   workers that have a key process */
 };
 
 /* A child at work. Owned by whoever started it; the child is to be reaped by

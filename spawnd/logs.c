@@ -6,6 +6,7 @@
 
 #include "../misc/log.h"
 #include "channel.h"
+#include "keys.h"
 #include "logs.h"
 #include "master.h"
 #include "proc.h"
@@ -109,6 +110,26 @@ logs_send(struct proc *p)
 	send_one(p, conf->conf->worker_common.debug_path, FILE_DEBUG);
 }
 
+static void
+channel_one(struct channel *ch, const char *path, uint32_t kind)
+{
+	struct channel_logfile msg = { kind };
+	int fd = path == NULL ? -1 : file_open(path, (int)kind);
+
+	if (fd == -1)
+		return;		/* workers have the same, and complain */
+	(void)channel_send(ch, CHANNEL_LOGFILE, &msg, sizeof(msg), NULL, 0,
+	    &fd, 1);
+	close(fd);
+}
+
+void
+logs_channel(struct channel *ch, const struct common_conf *c)
+{
+	channel_one(ch, c->log_path, FILE_LOG);
+	channel_one(ch, c->debug_path, FILE_DEBUG);
+}
+
 void
 logs_reopen(struct master *m)
 {
@@ -128,4 +149,5 @@ logs_reopen(struct master *m)
 	for (struct proc *p = m->oldest; p != NULL; p = p->newer)
 		if (p->state == PROC_READY || p->state == PROC_RETIRING)
 			logs_send(p);
+	keys_logfiles(m);
 }

@@ -9,6 +9,7 @@
 
 #include "conf.h"
 
+struct channel;
 struct master;
 struct proc;
 struct start;
@@ -21,6 +22,8 @@ bool	 logs_apply(const struct start *, const struct common_conf *,
 bool	 logs_try(const struct common_conf *, struct diag *);
 /* To an own worker. */
 void	 logs_send(struct proc *);
+/* To whoever is at that channel. */
+void	 logs_channel(struct channel *, const struct common_conf *);
 /* SIGUSR2: everybody. */
 void	 logs_reopen(struct master *);
 

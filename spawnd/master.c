@@ -19,6 +19,7 @@
 #include "crew.h"
 #include "environ.h"
 #include "inherit.h"
+#include "keys.h"
 #include "lend.h"
 #include "listen.h"
 #include "logs.h"
@@ -152,6 +153,8 @@ tick_cb(void *ctx)
 
 	m->busy = false;
 	proc_watch(m, ev_now(m->ev));
+	if (busy)
+		keys_watch(m, ev_now(m->ev));
 	crew_shrink(m, ev_now(m->ev));
 	crew_look(m);
 	title_show(m);
@@ -367,7 +370,7 @@ signal_child_cb(void *ctx, int signo)
 
 	(void)signo;
 	while ((pid = waitpid(-1, &wstatus, WNOHANG)) > 0)
-		if (!reload_reaped(m, pid))
+		if (!reload_reaped(m, pid) && !keys_reaped(m, pid, wstatus))
 			proc_reaped(m, pid, wstatus);
 }
 
@@ -556,6 +559,7 @@ master_clear(struct master *m)
 		next = p->newer;
 		proc_free(p);
 	}
+	keys_clear(m);
 	if (m->single != NULL)
 		own_single_free(m->single);
 	while ((h = m->free_hands) != NULL) {

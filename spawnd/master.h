@@ -18,6 +18,7 @@
 #include "sticky.h"
 #include "tickets.h"
 
+struct keys;
 struct listener;
 struct proc;
 struct reload;
@@ -73,6 +74,7 @@ struct master {
 	struct crew		 crew;
 	struct throttle		 throttle;
 	struct seats		*seats;		/* boards, newest first */
+	struct keys		*keys;		/* key processes */
 
 	struct listener		*listeners;	/* in the order of the file */
 	uint64_t		 ids;		/* connection ids given out */

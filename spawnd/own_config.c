@@ -141,13 +141,14 @@ process_request(struct process *p, const struct channel_message *m)
 
 static struct compiled *
 process_compile(struct process *p, const struct channel_message *m,
-    uint32_t generation, bool secrets, struct diag *d, const char **why)
+    const struct channel_config *head, struct diag *d, const char **why)
 {
 	struct compiled *c;
 	struct source *s;
 
 	process_request(p, m);
-	s = source_replay(m->fds[0], secrets ? m->fds[1] : -1);
+	s = source_replay(m->fds[0], (head->flags & CONFIG_SECRETS) != 0 ?
+	    m->fds[1] : -1);
 	if (s == NULL) {
 		*why = "the bundle cannot be read";
 		return NULL;
@@ -157,7 +158,8 @@ process_compile(struct process *p, const struct channel_message *m,
 		source_free(s);
 		return NULL;
 	}
-	c->generation = generation;
+	c->generation = head->generation;
+	c->keyed = (head->flags & CONFIG_KEYED) != 0;
 	return c;
 }
 
@@ -176,8 +178,7 @@ process_config(struct process *p, struct channel_message *m)
 	}
 	process_forget(p);
 	d = diag_new();
-	c = process_compile(p, m, head.generation, (head.flags & 1) != 0, d,
-	    &why);
+	c = process_compile(p, m, &head, d, &why);
 	if (c == NULL || process_prepare(p, c, d) == -1)
 		process_refused(p, d, why);
 	diag_free(d);

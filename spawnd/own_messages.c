@@ -94,6 +94,18 @@ process_logfile(struct process *p, struct channel_message *m)
 }
 
 static void
+process_keys(struct process *p, struct channel_message *m)
+{
+	struct channel_generation g;
+
+	memcpy(&g, m->payload, sizeof(g));
+	if (p->own.worker == NULL || p->own.engine->keys == NULL)
+		return;
+	p->own.engine->keys(p->own.worker, g.generation, m->fds[0]);
+	m->fds[0] = -1;
+}
+
+static void
 process_revoked(struct process *p, uint32_t listener)
 {
 	struct channel_listener l = { .listener = listener };
@@ -168,7 +180,7 @@ static void (*const process_messages[CHANNEL_TYPES])(struct process *,
 	[CHANNEL_TICKETS] = process_tickets,
 	[CHANNEL_BOARD] = process_board,
 	[CHANNEL_POLICY] = process_ignore,
-	[CHANNEL_KEYS] = process_ignore,
+	[CHANNEL_KEYS] = process_keys,
 	[CHANNEL_LOGFILE] = process_logfile,
 };
 

@@ -13,6 +13,7 @@
 #include "conf.h"
 #include "../misc/ev.h"
 
+struct keyproc_keys;	/* misc/keyproc.h */
 struct own;		/* the worker's half of the channel, spawnd/own.c */
 struct worker;		/* the engine's */
 
@@ -36,6 +37,10 @@ struct worker_ops {
 			    unsigned n);
 	void		 (*tickets)(struct worker *, const struct ticket_key *,
 			    unsigned n);
+	/* The way to the key process of a configuration (keyed) of that
+	 * generation, instead of the one before; fd now is the engine's.
+	 * NULL: it never has one. */
+	void		 (*keys)(struct worker *, uint32_t generation, int fd);
 	/* No new connections will come (again); titles and logs only. */
 	void		 (*drain)(struct worker *);
 	/* SIGUSR2 in single-process mode: status lines. */
@@ -64,6 +69,13 @@ struct program {
 	 * hours. */
 	unsigned			 (*ticket_lifetime)(
 					    const struct compiled *);
+	/* Whether private keys are to live in a process of their own, and
+	 * what that one does: takes them in, -1: reasons in diag. NULL: there
+	 * is no such thing. */
+	bool				 (*keys_apart)(const struct compiled *);
+	int				 (*keys_load)(const struct compiled *,
+					    struct keyproc_keys *,
+					    struct diag *);
 	const struct worker_ops		*worker;
 };
 

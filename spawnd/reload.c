@@ -10,6 +10,7 @@
 
 #include "../misc/log.h"
 #include "crew.h"
+#include "keys.h"
 #include "lend.h"
 #include "listen.h"
 #include "logs.h"
@@ -105,6 +106,7 @@ reload_drop(struct master *m)
 	struct channel_generation running = { m->generation };
 
 	fresh_close(m);
+	keys_over(m, m->reload->generation, true);
 	for (struct proc *p = m->oldest, *next; p != NULL; p = next) {
 		next = p->newer;
 		if (p->generation == m->reload->generation)
@@ -242,6 +244,7 @@ reload_commit(struct master *m)
 	struct reload *r = m->reload;
 	struct reload_sum sum = { 0, 0, 0, 0, 0 };
 	struct loaded old = m->conf;
+	uint32_t former = m->generation;
 	struct diag *d = diag_new();
 
 	for (struct listener *l = m->listeners; l != NULL; l = l->next)
@@ -263,6 +266,7 @@ reload_commit(struct master *m)
 		proc_set(m->oldest, PROC_READY);
 	}
 	workers_switch(m, &sum);
+	keys_over(m, former, false);
 	lend_reset(m);
 	sticky_prepare(m);
 	master_tickets(m);
@@ -449,14 +453,19 @@ workers_prepare(struct master *m, bool same_board)
 	unsigned min = r->conf.conf->broker.spawn.instances_min;
 	unsigned adopt = 0;
 	bool in_place = r->kind == RELOAD_FILE && same_board &&
-	    same_process(m->conf.conf, r->conf.conf);
+	    same_process(m->conf.conf, r->conf.conf) &&
+	    keys_apart(m, m->conf.conf) == keys_apart(m, r->conf.conf);
 
 	for (struct proc *p = m->oldest; p != NULL; p = p->newer) {
 		p->asked = 0;
 		p->prepared = false;
 		if (in_place && may_adopt(p) &&
-		    proc_configure(p, &r->conf, r->generation))
-			adopt++;
+		    proc_configure(p, &r->conf, r->generation)) {
+			if (keys_give(p, &r->conf, r->generation))
+				adopt++;
+			else
+				p->asked = 0;
+		}
 	}
 	r->fresh_needed = adopt < min ? min - adopt : 0;
 	start_fresh(m);
@@ -664,6 +673,8 @@ reload_start(struct master *m, enum reload_kind kind)
 		r->conf.bundle = fcntl(m->conf.bundle, F_DUPFD_CLOEXEC, 0);
 		r->conf.secrets = m->conf.secrets == -1 ? -1 :
 		    fcntl(m->conf.secrets, F_DUPFD_CLOEXEC, 0);
+		r->conf.shared = m->conf.shared == -1 ? -1 :
+		    fcntl(m->conf.shared, F_DUPFD_CLOEXEC, 0);
 		reload_prepare(m);
 	} else if (!load_begin(m))
 		reload_fail(m, strerror(errno));

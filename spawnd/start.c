@@ -18,6 +18,7 @@
 #include "../misc/title.h"
 #include "features.h"
 #include "inherit.h"
+#include "keys.h"
 #include "load.h"
 #include "logs.h"
 #include "master.h"
@@ -313,6 +314,8 @@ spawnd_main(const struct program *program, int argc, char **argv)
 	log_open(s.base);
 	if (own_is_worker())
 		return own_main(program, argc, argv);
+	if (keys_is_process())
+		return keys_main(program, argv);
 	log_stderr(isatty(STDERR_FILENO));
 	if ((status = options_read(&s, program, argc, argv)) != -1)
 		return status;

@@ -12,6 +12,7 @@
 #include "../misc/log.h"
 #include "crew.h"
 #include "hand.h"
+#include "keys.h"
 #include "lend.h"
 #include "logs.h"
 #include "master.h"
@@ -110,12 +111,15 @@ board_send(struct proc *p, const struct compiled *c)
 bool
 proc_configure(struct proc *p, const struct loaded *conf, uint32_t generation)
 {
+	bool apart = keys_apart(p->master, conf->conf);
+	int secrets = apart ? conf->shared : conf->secrets;
 	struct channel_config msg = { .generation = generation,
-	    .flags = conf->secrets != -1 };
+	    .flags = (secrets != -1 ? CONFIG_SECRETS : 0) |
+	    (apart ? CONFIG_KEYED : 0) };
 	struct conf_request request;
 	char tail[OWN_REQUEST_MAX];
 	size_t len;
-	int fds[2] = { conf->bundle, conf->secrets };
+	int fds[2] = { conf->bundle, secrets };
 
 	master_request(p->master, &request);
 	len = own_request_pack(tail, sizeof(tail), &request);
@@ -123,7 +127,7 @@ proc_configure(struct proc *p, const struct loaded *conf, uint32_t generation)
 	p->asked = generation;
 	p->prepared = false;
 	return proc_send(p, CHANNEL_CONFIG, &msg, sizeof(msg), tail, len,
-	    fds, conf->secrets != -1 ? 2 : 1);
+	    fds, secrets != -1 ? 2 : 1);
 }
 
 void
@@ -176,7 +180,8 @@ got_hello(struct proc *p, const struct channel_message *msg)
 		goto fail;
 	logs_send(p);
 	proc_tickets(p);
-	return;
+	if (keys_give(p, conf, p->generation))
+		return;
 fail:
 	if (errno == EPIPE || errno == ECONNRESET)
 		return;			/* it says why, and ends */

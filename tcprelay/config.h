@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "../misc/diag.h"
+#include "../misc/keyproc.h"
 #include "../misc/net.h"
 #include "../misc/tls.h"
 #include "../spawnd/conf.h"
@@ -86,12 +87,19 @@ extern const struct conf_section tcprelay_section;
  * servers: NULL when not needed. clients: one per remote, NULL entries for
  * plain ones; array in the arena. Reasons go to diag, with the place of the
  * directive. Used by check (master's child, -P) and by prepare (worker).
+ * keys: where private keys are, NULL: in the source.
  * tcprelay/config_tls.c
  */
 int	 config_tls_build(const struct compiled *, struct diag *,
-	    struct tls_server **, struct tls_client ***clients);
+	    struct keyproc *keys, struct tls_server **,
+	    struct tls_client ***clients);
 void	 config_tls_free(const struct config *, struct tls_server *,
 	    struct tls_client **);
+
+/* program.keys_apart, program.keys_load */
+bool	 config_keys_apart(const struct compiled *);
+int	 config_keys_load(const struct compiled *, struct keyproc_keys *,
+	    struct diag *);
 
 /* Canonical text, without secrets. */
 void	 config_print(const struct config *, FILE *);

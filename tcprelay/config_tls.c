@@ -16,8 +16,25 @@ struct tried {
 	const struct compiled	*compiled;
 	const struct config	*config;
 	struct diag		*diag;
+	struct keyproc		*keys;	/* NULL: in the source */
 	bool			 failed;
 };
+
+/* What the key process calls the key of the main certificate, those of SNI,
+ * and the one for a destination. */
+#define KEY_MAIN	0u
+
+static uint32_t
+key_sni(size_t i)
+{
+	return (uint32_t)i + 1;
+}
+
+static uint32_t
+key_remote(const struct config *c, const struct config_remote *r)
+{
+	return (uint32_t)c->tls.nsni + 1 + r->index;
+}
 
 /* With -P the files may be on another machine: 2.3. What the configuration
  * itself says is right or wrong anywhere. */
@@ -82,12 +99,31 @@ keypair_gather(const struct config_keypair *k, struct source *source)
 		    &file.len);
 }
 
+/* The certificate only: the key is in the key process. */
 static void
-keypair_read(struct tried *t, const struct config_keypair *k,
+keypair_read_public(struct tried *t, const struct config_keypair *k,
+    uint32_t index, struct tls_keypair *out)
+{
+	out->keys = t->keys;
+	out->index = index;
+	out->cert.name = k->cert.path;
+	if (source_public(t->compiled->source, k->cert.path, &out->cert.data,
+	    &out->cert.len) == -1)
+		tell_unreadable(t, &k->cert, "tls: cannot load certificate");
+	out->names = k->names;
+	out->nnames = k->nnames;
+}
+
+static void
+keypair_read(struct tried *t, const struct config_keypair *k, uint32_t index,
     struct tls_keypair *out)
 {
 	struct source *source = t->compiled->source;
 
+	if (t->keys != NULL) {
+		keypair_read_public(t, k, index, out);
+		return;
+	}
 	if (file_read(source, cert_kind(k), &k->cert, &out->cert) == -1)
 		tell_unreadable(t, &k->cert, "tls: cannot load certificate");
 	if (file_read(source, SOURCE_KEY, &k->key, &out->key) == -1)
@@ -209,9 +245,9 @@ server_read(struct tried *t, struct tls_server_conf *conf)
 	const struct config_tls *c = &t->config->tls;
 
 	if (conf->main != NULL)
-		keypair_read(t, c->main, conf->main);
+		keypair_read(t, c->main, KEY_MAIN, conf->main);
 	for (size_t i = 0; i < c->nsni; i++)
-		keypair_read(t, &c->sni[i], &conf->sni[i]);
+		keypair_read(t, &c->sni[i], key_sni(i), &conf->sni[i]);
 	if (c->verify != TLS_VERIFY_NO && file_read(t->compiled->source,
 	    SOURCE_CERT, &c->ca, &conf->ca) == -1)
 		tell_unreadable(t, &c->ca, "tls: cannot load authorities");
@@ -221,6 +257,7 @@ server_read(struct tried *t, struct tls_server_conf *conf)
 	conf->suites = c->suites;
 	conf->tickets = c->tickets;
 	conf->lifetime = c->lifetime;
+	conf->sign_only = t->config->key_process;
 }
 
 static void
@@ -245,7 +282,7 @@ server_check(struct tried *t, const struct tls_server_conf *conf)
 		{ .psk = conf->psk },
 		{ .ca = conf->ca, .verify = conf->ca.data != NULL ?
 		    conf->verify : TLS_VERIFY_NO },
-		{ .ciphers = conf->ciphers },
+		{ .ciphers = conf->ciphers, .sign_only = conf->sign_only },
 		{ .suites = conf->suites },
 	};
 
@@ -311,7 +348,7 @@ client_new(struct tried *t, const struct config_remote *r, bool thorough)
 	if (r->addr.sa.sa_family != AF_UNIX)
 		conf.ip = net_ip_text(&r->addr, ip);
 	if (r->tls_own != NULL) {
-		keypair_read(t, r->tls_own, &own);
+		keypair_read(t, r->tls_own, key_remote(t->config, r), &own);
 		if (!t->failed && thorough)
 			keypair_check(t, r->tls_own, &own);
 		conf.own = &own;
@@ -343,10 +380,11 @@ clients_new(struct tried *t, bool thorough)
 
 static int
 build(const struct compiled *compiled, struct diag *diag, bool thorough,
-    struct tls_server **server, struct tls_client ***clients)
+    struct keyproc *keys, struct tls_server **server,
+    struct tls_client ***clients)
 {
 	struct tried t = { .compiled = compiled, .config = compiled->worker,
-	    .diag = diag };
+	    .diag = diag, .keys = keys };
 
 	*server = NULL;
 	if (t.config->tls.needed)
@@ -362,9 +400,10 @@ build(const struct compiled *compiled, struct diag *diag, bool thorough,
 
 int
 config_tls_build(const struct compiled *compiled, struct diag *diag,
-    struct tls_server **server, struct tls_client ***clients)
+    struct keyproc *keys, struct tls_server **server,
+    struct tls_client ***clients)
 {
-	return build(compiled, diag, false, server, clients);
+	return build(compiled, diag, false, keys, server, clients);
 }
 
 void
@@ -383,6 +422,76 @@ config_check(const struct compiled *compiled, struct diag *diag)
 	struct tls_client **clients;
 	struct tls_server *server;
 
-	if (c != NULL && build(compiled, diag, true, &server, &clients) == 0)
+	if (c != NULL && build(compiled, diag, true, NULL, &server,
+	    &clients) == 0)
 		config_tls_free(c, server, clients);
+}
+
+/* ---- the key process ---- */
+
+bool
+config_keys_apart(const struct compiled *compiled)
+{
+	const struct config *c = compiled->worker;
+
+	if (c == NULL || !c->key_process)
+		return false;
+	if (c->tls.needed && (c->tls.main != NULL || c->tls.nsni > 0))
+		return true;
+	for (size_t i = 0; i < c->nremotes; i++)
+		if (c->remotes[i].tls != 0 && c->remotes[i].tls_own != NULL)
+			return true;
+	return false;
+}
+
+static void
+key_add(struct tried *t, struct keyproc_keys *keys, uint32_t index,
+    const struct config_keypair *k, unsigned uses)
+{
+	struct tls_keypair pair = { .cert = { .name = NULL } };
+	char error[TLS_ERROR];
+	bool failed = t->failed;
+
+	t->failed = false;
+	keypair_read(t, k, index, &pair);
+	if (!t->failed && keyproc_keys_add(keys, index, &pair, uses,
+	    error) == -1)
+		tell(t, keypair_place(k, error), error);
+	t->failed |= failed;
+}
+
+/* What TLS signs in these versions, of a listener or of a destination. */
+static unsigned
+key_uses(uint32_t versions, unsigned tls12, unsigned tls13)
+{
+	return ((versions & TLS_V1_2) != 0 ? tls12 : 0) |
+	    ((versions & TLS_V1_3) != 0 ? tls13 : 0);
+}
+
+int
+config_keys_load(const struct compiled *compiled, struct keyproc_keys *keys,
+    struct diag *diag)
+{
+	const struct spawnd_conf *broker = &compiled->broker;
+	const struct config *c = compiled->worker;
+	struct tried t = { .compiled = compiled, .config = c, .diag = diag };
+	uint32_t versions = 0;
+	unsigned uses;
+
+	for (size_t i = 0; i < broker->nlisteners; i++)
+		versions |= broker->listeners[i].versions;
+	uses = key_uses(versions, KEYPROC_SERVER_12, KEYPROC_SERVER_13);
+	if (c->tls.needed && c->tls.main != NULL)
+		key_add(&t, keys, KEY_MAIN, c->tls.main, uses);
+	for (size_t i = 0; c->tls.needed && i < c->tls.nsni; i++)
+		key_add(&t, keys, key_sni(i), &c->tls.sni[i], uses);
+	for (size_t i = 0; i < c->nremotes; i++) {
+		const struct config_remote *r = &c->remotes[i];
+
+		if (r->tls != 0 && r->tls_own != NULL)
+			key_add(&t, keys, key_remote(c, r), r->tls_own,
+			    key_uses(r->tls, KEYPROC_CLIENT_12,
+			    KEYPROC_CLIENT_13));
+	}
+	return t.failed ? -1 : 0;
 }

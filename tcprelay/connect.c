@@ -256,6 +256,7 @@ handshake(struct session *s, const struct config_remote *r)
 			errno = ENOMEM;
 			return CONNECT_LOCAL;
 		}
+		stream_tls_notify(remote, session_signed, s);
 	} else if (remote->blocked && stream_flush(&w->env, remote) == -1 &&
 	    errno != EAGAIN)
 		return CONNECT_FAILED;

@@ -73,6 +73,11 @@ greet_handshake(struct session *s, enum side side, enum session_event what)
 	struct stream *client = &s->stream[CLIENT];
 
 	(void)side;
+	/* While the key process is asked nothing is read, which else tells. */
+	if (client->waiting && (what == EVENT_ERROR || what == EVENT_HANGUP)) {
+		greet_failed(s, "connection closed");
+		return;
+	}
 	if (what == EVENT_WRITE && stream_flush(&w->env, client) == -1 &&
 	    errno != EAGAIN) {
 		session_close(s, END_CLIENT);
@@ -113,6 +118,7 @@ greet_tls(struct session *s)
 		session_close(s, END_LOCAL);
 		return;
 	}
+	stream_tls_notify(&s->stream[CLIENT], session_signed, s);
 	greet_handshake(s, CLIENT, EVENT_READ);
 }
 

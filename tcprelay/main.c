@@ -14,17 +14,6 @@
 #define FEATURE_TLS	""
 #endif
 
-static void
-check(const struct compiled *c, struct diag *d)
-{
-	const struct config *config = c->worker;
-
-	config_check(c, d);
-	if (config->key_process && config->tls.needed)
-		diag_warn(d, NULL, "key process: not available in this "
-		    "version");
-}
-
 static unsigned
 ticket_lifetime(const struct compiled *c)
 {
@@ -40,9 +29,11 @@ main(int argc, char **argv)
 	static const struct program tcprelay = {
 		.name = "tcprelay", .features = FEATURE_TLS,
 		.section = &tcprelay_section,
-		.check = check, .rows = config_rows,
+		.check = config_check, .rows = config_rows,
 		.row_count = config_row_count,
 		.ticket_lifetime = ticket_lifetime,
+		.keys_apart = config_keys_apart,
+		.keys_load = config_keys_load,
 		.worker = &relay_worker_ops,
 	};
 

@@ -199,6 +199,8 @@ session_step(struct session *s)
 		connect_start(s, 0);
 	else if (s->state == SESSION_HANDSHAKE)
 		greet_handshake(s, CLIENT, EVENT_READ);
+	else if (s->state == SESSION_REMOTE_HANDSHAKE)
+		connect_event(s, REMOTE, EVENT_READ);
 	else if (s->state == SESSION_RELAY || s->state == SESSION_CLOSING) {
 		for (enum side side = CLIENT; side < SIDES; side++)
 			if (s->state != SESSION_CLOSED &&
@@ -242,6 +244,13 @@ session_again(struct session *s)
 		w->again = s;
 	w->again_last = s;
 	ev_defer(w->ev, &w->task, again_cb, w);
+}
+
+/* The key process has answered. */
+void
+session_signed(void *ctx)
+{
+	session_again(ctx);
 }
 
 /* ---- events */
@@ -357,12 +366,12 @@ side_interest(const struct session *s, enum side side)
 	case SESSION_PROXYHDR:
 	case SESSION_PEEK:
 	case SESSION_HANDSHAKE:
-		return want | EV_READ;
+		return t->waiting ? want : want | EV_READ;
 	case SESSION_CONNECT:
 	case SESSION_REMOTE_PROXY:
 		return side == CLIENT ? want : EV_WRITE;
 	case SESSION_REMOTE_HANDSHAKE:
-		return side == CLIENT ? want : want | EV_READ;
+		return side == CLIENT || t->waiting ? want : want | EV_READ;
 	case SESSION_RELAY:
 	case SESSION_CLOSING:
 		if (flow_wants(&s->flow[side], t))

@@ -101,6 +101,8 @@ void	 session_set(struct session *, enum session_state);
 void	 session_settle(struct session *);
 /* Call the state's step once more before the loop waits. */
 void	 session_again(struct session *);
+/* For stream_tls_notify(): the same, for a handshake that had to wait. */
+void	 session_signed(void *);
 /* It hung up: nothing more to be learned from the loop. */
 void	 session_hung(struct session *, enum side);
 /* Close one stream's descriptor without a word. */

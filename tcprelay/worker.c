@@ -37,16 +37,24 @@ setup_new(struct worker *w, struct compiled *c)
 	for (size_t i = 0; i < u->config->nremotes; i++)
 		if (u->config->remotes[i].haproxy != HAPROXY_NO)
 			u->facts = true;
+	u->next = w->setups;
+	w->setups = u;
 	return u;
 }
 
 void
 setup_unref(struct setup *u)
 {
+	struct setup **link;
+
 	if (u == NULL || --u->refs != 0)
 		return;
+	for (link = &u->worker->setups; *link != u; link = &(*link)->next)
+		continue;
+	*link = u->next;
 	pick_free(u->pick);
 	config_tls_free(u->config, u->server, u->clients);
+	keyproc_unref(u->keys);
 	compiled_unref(u->compiled);
 	free(u);
 }
@@ -81,6 +89,20 @@ setup_pick(struct setup *u)
 	    config->dead * EV_SECOND);
 	free(entries);
 	return u->pick == NULL ? -1 : 0;
+}
+
+/* false: errno. */
+static bool
+setup_keys(struct worker *w, struct setup *u)
+{
+	if (u->compiled->keyed && config_keys_apart(u->compiled))
+		return (u->keys = keyproc_new(w->ev)) != NULL;
+	if (config_keys_apart(u->compiled) && !w->warned_keys) {
+		w->warned_keys = true;
+		log_warn("key process: needs workers of this program, keys "
+		    "stay in the worker");
+	}
+	return true;
 }
 
 /* ---- what is kept for the next burst */
@@ -162,12 +184,13 @@ worker_prepare(struct worker *w, struct compiled *c, struct diag *diag)
 	struct setup *u = setup_new(w, c);
 
 	worker_forget(w);
-	if (u == NULL || setup_pick(u) == -1) {
+	if (u == NULL || !setup_keys(w, u) || setup_pick(u) == -1) {
 		diag_fail(diag, NULL, EX_OSERR, "out of memory");
 		setup_unref(u);
 		return -1;
 	}
-	if (config_tls_build(c, diag, &u->server, &u->clients) == -1) {
+	if (config_tls_build(c, diag, u->keys, &u->server,
+	    &u->clients) == -1) {
 		setup_unref(u);
 		return -1;
 	}
@@ -258,6 +281,19 @@ worker_tickets(struct worker *w, const struct ticket_key *keys, unsigned n)
 		tls_server_tickets(w->next->server, w->tickets, n);
 }
 
+/* Sessions that began with an older configuration need its keys, too. */
+static void
+worker_keys(struct worker *w, uint32_t generation, int fd)
+{
+	for (struct setup *u = w->setups; u != NULL; u = u->next)
+		if (u->compiled->generation == generation &&
+		    u->keys != NULL) {
+			keyproc_attach(u->keys, fd);
+			return;
+		}
+	net_close(fd);
+}
+
 static void
 worker_drain(struct worker *w)
 {
@@ -327,6 +363,7 @@ const struct worker_ops relay_worker_ops = {
 	.forget = worker_forget,
 	.conn = worker_conn,
 	.tickets = worker_tickets,
+	.keys = worker_keys,
 	.drain = worker_drain,
 	.status = worker_status,
 	.kill = worker_kill,

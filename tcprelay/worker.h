@@ -39,6 +39,8 @@ struct setup {
 	struct pick		*pick;
 	struct tls_server	*server;	/* NULL: no TLS listener */
 	struct tls_client	**clients;	/* by remote; NULL: none */
+	struct keyproc		*keys;	/* who signs for both; NULL: we */
+	struct setup		*next;	/* on the worker's list */
 	uint64_t		 idle, connect, handshake;	/* ns, idle 0 */
 	bool			 facts;	/* sessions need struct facts */
 };
@@ -53,6 +55,7 @@ struct worker {
 	struct splice_pool	*pipes;		/* NULL: no splicing */
 	unsigned		 piped;		/* of them, holding data */
 	struct setup		*now, *next;	/* in force, prepared */
+	struct setup		*setups;	/* all, the newest first */
 	struct board_column	*column;
 	struct board_seat	*seat;
 	uint64_t		 counter;	/* sessions so far */
@@ -66,7 +69,7 @@ struct worker {
 	struct tls_ticket_key	 tickets[WORKER_TICKETS];
 	unsigned		 ntickets;
 	bool			 handshakes;	/* since the last trim */
-	bool			 warned_datagram;
+	bool			 warned_datagram, warned_keys;
 	/* what a client can repeat at will */
 	struct log_limit	 limit_local, limit_all, limit_greet;
 };

@@ -1,0 +1,473 @@
+/*
+ * Key processes from the master's side. They cannot be missed for long:
+ * handshakes wait for them. So one that dies is followed by the next at once,
+ * and workers ask that one what was not answered.
+ */
+#include <sys/random.h>
+#include <sys/wait.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdalign.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "../misc/log.h"
+#include "../misc/msg.h"
+#include "../misc/net.h"
+#include "environ.h"
+#include "keys.h"
+#include "logs.h"
+#include "master.h"
+#include "own.h"
+#include "proc.h"
+
+#define QUICK		(100 * EV_MS)	/* ended too soon to try at once */
+#define DELAY_MIN	(100 * EV_MS)
+#define DELAY_MAX	(10 * EV_SECOND)
+#define AGAIN		(100 * EV_MS)	/* a full channel */
+#define PING_EVERY	(5 * EV_SECOND)
+#define PING_WAIT	(10 * EV_SECOND)
+
+/* Owned by the master, on its list until it has ended for good. */
+struct keys {
+	struct keys	*next;
+	struct master	*master;
+	uint32_t	 generation;
+	struct compiled	*conf;		/* a reference */
+	int		 bundle, secrets;	/* our copies */
+	bool		 over;		/* no more workers will come */
+	bool		 failed;	/* its configuration was never used */
+	pid_t		 pid;		/* -1: not running */
+	struct channel	 channel;	/* fd -1: closed */
+	uint8_t		 nonce[8];
+	uint64_t	 started, delay;
+	uint64_t	 pinged;	/* when; no PONG yet; 0: none */
+	uint64_t	 asked;		/* last PING */
+	struct ev_timer	 timer;		/* start, or give again */
+};
+
+static void	 keys_lost(void *, int);
+static void	 keys_readable(void *, int);
+static void	 keys_start(struct keys *);
+
+static const struct ev_ops keys_ops = {
+	.readable = keys_readable, .error = keys_lost, .hangup = keys_lost
+};
+
+bool
+keys_apart(const struct master *m, const struct compiled *c)
+{
+	return m->single == NULL && m->program->keys_apart != NULL &&
+	    m->program->keys_apart(c);
+}
+
+/* ---- the list ---- */
+
+static struct keys *
+keys_find(const struct master *m, uint32_t generation)
+{
+	struct keys *k = m->keys;
+
+	/* the number of one that has failed is given again */
+	while (k != NULL && (k->generation != generation || k->failed))
+		k = k->next;
+	return k;
+}
+
+static void
+channel_close(struct keys *k)
+{
+	if (k->channel.fd == -1)
+		return;
+	ev_close(k->master->ev, k->channel.fd);
+	k->channel.fd = -1;
+}
+
+static void
+keys_free(struct keys *k)
+{
+	struct keys **link = &k->master->keys;
+
+	while (*link != k)
+		link = &(*link)->next;
+	*link = k->next;
+	channel_close(k);
+	ev_timer_stop(k->master->ev, &k->timer);
+	compiled_unref(k->conf);
+	close(k->bundle);
+	if (k->secrets != -1)
+		close(k->secrets);
+	free(k);
+}
+
+static struct keys *
+keys_new(struct master *m, const struct loaded *conf, uint32_t generation)
+{
+	struct keys *k = calloc(1, sizeof(*k));
+
+	if (k == NULL)
+		return NULL;
+	k->bundle = fcntl(conf->bundle, F_DUPFD_CLOEXEC, 0);
+	k->secrets = conf->secrets == -1 ? -1 :
+	    fcntl(conf->secrets, F_DUPFD_CLOEXEC, 0);
+	if (k->bundle == -1 || (k->secrets == -1 && conf->secrets != -1)) {
+		if (k->bundle != -1)
+			close(k->bundle);
+		free(k);
+		return NULL;
+	}
+	k->master = m;
+	k->generation = generation;
+	k->conf = compiled_ref(conf->conf);
+	k->pid = -1;
+	k->channel.fd = -1;
+	k->channel.master = true;
+	k->next = m->keys;
+	m->keys = k;
+	return k;
+}
+
+/* ---- the child's side ---- */
+
+/* It becomes whoever workers are by itself: until then nobody of theirs can
+ * look at it. */
+static _Noreturn void
+child_run(const struct keys *k, int fd)
+{
+	static char var[sizeof(KEYS_ENV "=") + CHANNEL_ENV_MAX] =
+	    KEYS_ENV "=";
+	const struct start *start = k->master->start;
+	char **env = environ_merge(start->environ_base, k->conf->source);
+	char *argv[3] = { start->argv[0], NULL, NULL };
+	size_t n = 0;
+
+	if (env == NULL)
+		_exit(EX_OSERR);
+	while (env[n] != NULL)
+		n++;
+	channel_env_print(var + strlen(var), k->nonce);
+	env[n] = var;
+	ev_signal_reset();
+	if (start->stderr_copy)
+		argv[1] = (char *)(uintptr_t)"-D";
+	if (fd == 0 ? fcntl(0, F_SETFD, 0) == -1 : dup2(fd, 0) == -1)
+		_exit(EX_OSERR);
+	execve(start->self, argv, env);
+	log_err("cannot execute %s: %s", start->self, strerror(errno));
+	_exit(EX_OSERR);
+}
+
+/* ---- talking to it ---- */
+
+static bool
+keys_send(struct keys *k, enum channel_type type, const void *a, size_t alen,
+    const void *b, size_t blen, const int *fds, unsigned nfds)
+{
+	return k->channel.fd != -1 && channel_send(&k->channel, type, a,
+	    alen, b, blen, fds, nfds) == 0;
+}
+
+static bool
+send_configuration(struct keys *k)
+{
+	struct channel_hello hello = { .generation = k->generation };
+	struct channel_config config = { .generation = k->generation,
+	    .flags = k->secrets != -1 };
+	struct conf_request request;
+	char tail[OWN_REQUEST_MAX];
+	const int fds[2] = { k->bundle, k->secrets };
+	size_t len;
+
+	memcpy(hello.nonce, k->nonce, sizeof(hello.nonce));
+	memcpy(hello.build, channel_build, sizeof(hello.build));
+	memcpy(config.digest, k->conf->digest, sizeof(config.digest));
+	master_request(k->master, &request);
+	len = own_request_pack(tail, sizeof(tail), &request);
+	if (!keys_send(k, CHANNEL_HELLO, &hello, sizeof(hello), NULL, 0,
+	    NULL, 0))
+		return false;
+	k->channel.features = FEATURE_BOARD | FEATURE_CONFIG;
+	logs_channel(&k->channel, &k->conf->worker_common);
+	return keys_send(k, CHANNEL_CONFIG, &config, sizeof(config), tail,
+	    len, fds, k->secrets != -1 ? 2 : 1);
+}
+
+/* A worker and the key process get an end each. */
+static bool
+pair_give(struct keys *k, struct proc *p)
+{
+	struct channel_generation msg = { k->generation };
+	bool given;
+	int fds[2];
+
+	if (msg_pair(fds, 0) == -1)
+		return false;
+	given = keys_send(k, CHANNEL_KEYS, &msg, sizeof(msg), NULL, 0,
+	    &fds[0], 1) && proc_send(p, CHANNEL_KEYS, &msg, sizeof(msg),
+	    NULL, 0, &fds[1], 1);
+	close(fds[0]);
+	close(fds[1]);
+	return given;
+}
+
+static bool
+may_want(const struct proc *p)
+{
+	return proc_open(p) && p->pid > 0 &&
+	    p->channel.features & FEATURE_CONFIG;
+}
+
+static void
+give_cb(void *ctx)
+{
+	struct keys *k = ctx;
+	bool all = true;
+
+	if (k->channel.fd == -1)
+		return;
+	for (struct proc *p = k->master->oldest; p != NULL; p = p->newer)
+		if (may_want(p) && !pair_give(k, p) && proc_open(p))
+			all = false;
+	if (!all)	/* to have two of them does no harm */
+		ev_timer_set(k->master->ev, &k->timer, AGAIN, give_cb, k);
+	else if (k->over)
+		(void)keys_send(k, CHANNEL_MAY_DIE, NULL, 0, NULL, 0, NULL,
+		    0);
+}
+
+static void
+keys_read(struct keys *k)
+{
+	static alignas(8) uint8_t buf[CHANNEL_MAX];
+	struct channel_message msg;
+
+	while (k->channel.fd != -1) {
+		switch (channel_recv(&k->channel, buf, &msg)) {
+		case CHANNEL_NOTHING:
+			return;
+		case CHANNEL_CLOSED:
+			channel_close(k);
+			return;
+		case CHANNEL_IGNORED:
+			break;
+		case CHANNEL_GOT:
+			while (msg.nfds > 0)
+				close(msg.fds[--msg.nfds]);
+			k->pinged = 0;
+			break;
+		}
+	}
+}
+
+static void
+keys_readable(void *ctx, int fd)
+{
+	(void)fd;
+	keys_read(ctx);
+}
+
+static void
+keys_lost(void *ctx, int fd)
+{
+	struct keys *k = ctx;
+
+	(void)fd;
+	keys_read(k);
+	channel_close(k);
+}
+
+/* ---- its life ---- */
+
+static bool
+keys_fork(struct keys *k)
+{
+	int fds[2];
+
+	if (getentropy(k->nonce, sizeof(k->nonce)) == -1 ||
+	    msg_pair(fds, (int)k->conf->broker.bufsize) == -1)
+		return false;
+	k->pid = fork();
+	if (k->pid == 0)
+		child_run(k, fds[1]);
+	close(fds[1]);
+	if (k->pid == -1) {
+		net_close(fds[0]);
+		return false;
+	}
+	k->channel = (struct channel){ .fd = fds[0], .master = true };
+	return true;
+}
+
+static void
+start_cb(void *ctx)
+{
+	keys_start(ctx);
+}
+
+static void
+start_later(struct keys *k)
+{
+	k->delay = k->delay == 0 ? DELAY_MIN : k->delay * 2 < DELAY_MAX ?
+	    k->delay * 2 : DELAY_MAX;
+	ev_timer_set(k->master->ev, &k->timer, k->delay, start_cb, k);
+}
+
+static void
+keys_start(struct keys *k)
+{
+	struct master *m = k->master;
+
+	if (!keys_fork(k)) {
+		log_err("cannot start the key process: %s", strerror(errno));
+		start_later(k);
+		return;
+	}
+	k->started = ev_clock(m->ev);
+	k->pinged = k->asked = 0;
+	log_debug(DEBUG_PROC, "key process %ld started for generation %"
+	    PRIu32, (long)k->pid, k->generation);
+	if (ev_add(m->ev, k->channel.fd, &keys_ops, k, EV_READ) == -1 ||
+	    !send_configuration(k)) {
+		log_err("cannot talk to key process %ld: %s", (long)k->pid,
+		    strerror(errno));
+		kill(k->pid, SIGKILL);
+		return;
+	}
+	give_cb(k);
+}
+
+bool
+keys_give(struct proc *p, const struct loaded *conf, uint32_t generation)
+{
+	struct master *m = p->master;
+	struct keys *k;
+
+	if (!keys_apart(m, conf->conf) ||
+	    !(p->channel.features & FEATURE_CONFIG))
+		return true;
+	k = keys_find(m, generation);
+	if (k == NULL) {
+		if ((k = keys_new(m, conf, generation)) == NULL)
+			return false;
+		keys_start(k);		/* it is given to everybody */
+		return true;
+	}
+	/* one that is not there now comes to everybody when it is */
+	return k->channel.fd == -1 || pair_give(k, p);
+}
+
+void
+keys_over(struct master *m, uint32_t generation, bool failed)
+{
+	struct keys *k = keys_find(m, generation);
+
+	if (k == NULL)
+		return;
+	k->over = true;
+	k->failed = failed;
+	if (k->pid == -1 && failed)
+		keys_free(k);
+	else
+		(void)keys_send(k, CHANNEL_MAY_DIE, NULL, 0, NULL, 0, NULL,
+		    0);
+}
+
+/* Is there a worker that may have it? */
+static bool
+keys_wanted(const struct keys *k)
+{
+	if (k->failed)
+		return false;
+	for (const struct proc *p = k->master->oldest; p != NULL;
+	    p = p->newer)
+		if (may_want(p))
+			return true;
+	return !k->over;
+}
+
+static void
+log_ended(pid_t pid, int wstatus)
+{
+	if (WIFSIGNALED(wstatus))
+		log_warn("key process ended: process %ld, killed by signal "
+		    "%d (%s)", (long)pid, WTERMSIG(wstatus),
+		    signal_name(WTERMSIG(wstatus)));
+	else
+		log_warn("key process ended: process %ld, status %d",
+		    (long)pid, WEXITSTATUS(wstatus));
+}
+
+bool
+keys_reaped(struct master *m, pid_t pid, int wstatus)
+{
+	struct keys *k = m->keys;
+	uint64_t lived;
+
+	while (k != NULL && k->pid != pid)
+		k = k->next;
+	if (k == NULL)
+		return false;
+	k->pid = -1;
+	channel_close(k);
+	ev_timer_stop(m->ev, &k->timer);
+	if (k->over && WIFEXITED(wstatus) && WEXITSTATUS(wstatus) == 0) {
+		log_debug(DEBUG_PROC, "key process %ld is not needed any "
+		    "more", (long)pid);
+		keys_free(k);
+		return true;
+	}
+	log_ended(pid, wstatus);
+	lived = ev_clock(m->ev) - k->started;
+	if (!keys_wanted(k))
+		keys_free(k);
+	else if (lived < QUICK || WIFEXITED(wstatus))
+		start_later(k);
+	else {
+		k->delay = 0;
+		keys_start(k);
+	}
+	return true;
+}
+
+void
+keys_watch(struct master *m, uint64_t now)
+{
+	struct channel_ping ping = { .number = { 0 } };
+
+	for (struct keys *k = m->keys; k != NULL; k = k->next) {
+		if (k->channel.fd == -1)
+			continue;
+		if (k->pinged != 0 && now >= k->pinged + PING_WAIT) {
+			log_warn("key process %ld shows no sign of life, "
+			    "killed", (long)k->pid);
+			kill(k->pid, SIGKILL);
+			k->pinged = 0;
+		} else if (now >= k->asked + PING_EVERY) {
+			k->asked = now;
+			if (k->pinged == 0)
+				k->pinged = now;
+			(void)keys_send(k, CHANNEL_PING, &ping, sizeof(ping),
+			    NULL, 0, NULL, 0);
+		}
+	}
+}
+
+void
+keys_logfiles(struct master *m)
+{
+	for (struct keys *k = m->keys; k != NULL; k = k->next)
+		if (k->channel.fd != -1)
+			logs_channel(&k->channel, &k->conf->worker_common);
+}
+
+/* It sees the end of its channel, and goes when its last worker has. */
+void
+keys_clear(struct master *m)
+{
+	while (m->keys != NULL)
+		keys_free(m->keys);
+}
