@@ -27,12 +27,12 @@ struct member {
 	unsigned		 refs;
 	enum member_state	 state;
 	uint32_t		 use;
-	bool			 told;		/* that it is dead, in the log */
+	bool			 told;		/* the log: it is dead */
 	uint64_t		 since;		/* dead since */
 	const struct pick_way	*prober;
 	struct pick		*home;		/* NULL: no longer configured */
 	uint32_t		 index;		/* at home */
-	uint32_t		 place;		/* in the heap + 1, 0: not there */
+	uint32_t		 place;		/* in the heap + 1; 0: none */
 	struct member		*prev, *next;	/* of those not up, by since */
 };
 

@@ -81,7 +81,7 @@ struct session {
 	bool		 hung[SIDES];
 	bool		 queued;	/* for session_again() */
 	uint8_t		 vain;		/* reads of a hung side, in a row */
-	bool		 shared;	/* another process may hold the socket */
+	bool		 shared;	/* another process may hold it */
 	bool		 psk, tls_auto, proxied;	/* of the listener */
 	bool		 whole;		/* no half-close: SCTP */
 };
