@@ -194,6 +194,7 @@ broker_parse(struct compile *k, const char *id)
 	p->object = &k->build;
 	k->broker_read = parse_file(p, k->request->file, NULL);
 	k->broker_last = p->r.tok.place;
+	k->c->broker.single = k->c->broker.single || k->request->single;
 }
 
 /*
@@ -289,6 +290,12 @@ worker_find(struct compile *k)
 	if (spawn->exec != NULL && !q->program->broker_only &&
 	    q->self != NULL && source_same(k->source, spawn->exec, q->self))
 		spawn->exec = NULL;
+	if (k->c->broker.single && spawn->exec != NULL &&
+	    !q->program->broker_only) {
+		diag_warn(k->diag, &k->build.exec.place,
+		    "exec: not used by a single process");
+		spawn->exec = NULL;
+	}
 	k->own = !q->program->broker_only && spawn->exec == NULL &&
 	    q->program->section != NULL;
 	if (q->program->broker_only && spawn->exec == NULL)

@@ -176,9 +176,11 @@ rotate_cb(void *ctx)
 {
 	struct master *m = ctx;
 	uint64_t now = ev_clock(m->ev);
-	uint64_t lifetime = (m->program->ticket_lifetime != NULL ?
-	    m->program->ticket_lifetime(m->conf.conf) : TICKETS_LIFETIME) *
-	    EV_SECOND;
+	const struct compiled *c = m->conf.conf;
+	/* workers of another program have told us nothing */
+	uint64_t lifetime = (m->program->ticket_lifetime != NULL &&
+	    c->worker != NULL ? m->program->ticket_lifetime(c) :
+	    TICKETS_LIFETIME) * EV_SECOND;
 
 	if (lifetime == 0)
 		return;

@@ -190,7 +190,7 @@ start_request(const struct start *s, const struct program *program,
 	*r = (struct conf_request){
 		.program = program, .file = s->file,
 		.broker_id = s->broker_id, .worker_id = s->worker_id,
-		.argv0 = s->argv[0], .self = s->self,
+		.argv0 = s->argv[0], .self = s->self, .single = s->single,
 	};
 }
 

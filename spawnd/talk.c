@@ -22,8 +22,7 @@
 #include "seats.h"
 #include "talk.h"
 
-/* What the stand-alone broker can offer: it does not know the worker's
- * section. */
+/* What a broker can offer that does not know the worker's section. */
 #define FEATURES_BROKER	(FEATURE_BATCH | FEATURE_BOARD | FEATURE_TICKETS)
 #define FEATURES_ALL	(FEATURES_BROKER | FEATURE_CONFIG | FEATURE_LEND)
 
@@ -35,10 +34,14 @@ static const struct ev_ops channel_ops = {
 	channel_readable, channel_writable, channel_lost, channel_lost
 };
 
+/* With exec the section is another program's, even of the same build. */
 static uint32_t
-features_offered(const struct master *m)
+features_offered(const struct proc *p)
 {
-	return m->program->worker != NULL ? FEATURES_ALL : FEATURES_BROKER;
+	const struct loaded *conf = reload_conf(p->master, p->generation);
+
+	return conf != NULL && conf->conf->worker != NULL ? FEATURES_ALL :
+	    FEATURES_BROKER;
 }
 
 /* ---- sending ---- */
@@ -72,7 +75,7 @@ talk_start(struct proc *p)
 	struct master *m = p->master;
 	struct channel_hello hello = {
 		.generation = p->generation,
-		.features = features_offered(m), .worker = p->number,
+		.features = features_offered(p), .worker = p->number,
 	};
 
 	memcpy(hello.nonce, p->nonce, sizeof(hello.nonce));
@@ -167,7 +170,7 @@ got_hello(struct proc *p, const struct channel_message *msg)
 	    memcmp(hello.build, channel_build, sizeof(hello.build)) != 0 ||
 	    memcmp(hello.nonce, p->nonce, sizeof(hello.nonce)) != 0)
 		return;
-	p->channel.features = hello.features & features_offered(p->master);
+	p->channel.features = hello.features & features_offered(p);
 	if (!(p->channel.features & FEATURE_BOARD))
 		p->channel.features &= ~(FEATURE_CONFIG | FEATURE_LEND);
 	if (!(p->channel.features & FEATURE_CONFIG))

@@ -537,6 +537,10 @@ static const struct {
 	    "main:6: warning: key process: there is no TLS",
 	    "main:7: warning: tls ca-file: not used without 'tls verify'",
 	    "main:8: warning: the destination is the listener in line 2" } },
+	{ "another program in a single process", "id = spawnd {\n"
+	    "  single process = yes\n  listen { port = 1 }\n"
+	    "  spawn { exec = /bin/sh }\n}\nid = sh {\n}\n" T, 0,
+	    { "main:4: warning: exec: not used by a single process" } },
 	{ "what has no effect", "cleanup interval = 5\n"
 	    "regex-match-case = no\nregex-match-case = yes\n" S T, 0,
 	    { "main:1: warning: cleanup interval: no effect here",
