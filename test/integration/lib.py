@@ -9,6 +9,7 @@ import os
 import pathlib
 import random
 import re
+import select
 import shutil
 import signal
 import socket
@@ -28,7 +29,8 @@ HELLO = BUILD / "sample" / "hello"
 TIMEOUT = float(os.environ.get("TEST_TIMEOUT", "20"))
 
 SANITIZER = re.compile(
-    r"ERROR: (Address|Leak|Undefined)|runtime error:|ASan|Assertion .* failed")
+    r"ERROR: (Address|Leak|Undefined)|runtime error:|"
+    r"ASan(?! is ignoring)|Assertion .* failed")
 
 
 # ---- ports
@@ -377,8 +379,11 @@ def environment(directory, extra=None):
 
 
 def sanitizer_files(directory):
-    return [f"{f}:\n{f.read_text(errors='replace')}"
-            for f in pathlib.Path(directory).glob("sanitizer.*")]
+    """Its warning that it does not follow to another stack is none."""
+    texts = {f: f.read_text(errors="replace")
+             for f in pathlib.Path(directory).glob("sanitizer.*")}
+    return [f"{f}:\n{text}" for f, text in texts.items()
+            if SANITIZER.search(text)]
 
 
 def run(program, *args, directory=None, env=None, timeout=None, data=None,
@@ -835,9 +840,78 @@ def ask_name(port, **kw):
         return s.recv(100).decode()
 
 
+class TlsSocket(ssl.SSLSocket):
+    """One thread may send while another one receives. What is below cannot:
+    so they take turns, and wait outside of it."""
+
+    def _begin(self):
+        turn = self.__dict__.setdefault("_turn", threading.Lock())
+        with turn:
+            if "_limit" not in self.__dict__:
+                self._limit = super().gettimeout()
+                super().settimeout(0)
+        return turn
+
+    def _turns(self, call, *args):
+        turn = self._begin()
+        end = None if self._limit is None else \
+            time.monotonic() + self._limit
+        while True:
+            with turn:
+                try:
+                    return call(*args)
+                except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as e:
+                    if self._limit == 0:
+                        raise
+                    event = select.POLLIN if isinstance(
+                        e, ssl.SSLWantReadError) else select.POLLOUT
+            left = None if end is None else end - time.monotonic()
+            if left is not None and left <= 0:
+                raise TimeoutError("timed out")
+            p = select.poll()
+            p.register(self, event)
+            # a turn of the other one may have taken what woke us up
+            p.poll(100 if left is None else min(left * 1000, 100))
+
+    def settimeout(self, value):
+        if "_limit" in self.__dict__:
+            self._limit = value
+        else:
+            super().settimeout(value)
+
+    def setblocking(self, flag):
+        self.settimeout(None if flag else 0)
+
+    def gettimeout(self):
+        return self.__dict__.get("_limit", super().gettimeout())
+
+    def read(self, *args):
+        return self._turns(super().read, *args)
+
+    def write(self, data):
+        return self._turns(super().write, data)
+
+    def send(self, *args):
+        return self._turns(super().send, *args)
+
+    def _plain(self):
+        if "_limit" in self.__dict__:
+            super().settimeout(self._limit)
+
+    def unwrap(self):
+        result = self._turns(super().unwrap)
+        self._plain()
+        return result
+
+    def shutdown(self, how):
+        super().shutdown(how)
+        self._plain()
+
+
 def client_context(ca=None, version=None, cert=None, alpn=None):
     """A TLS client; without ca nothing is verified."""
     c = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    c.sslsocket_class = TlsSocket
     if ca:
         c.load_verify_locations(str(ca))
     else:
@@ -854,6 +928,7 @@ def client_context(ca=None, version=None, cert=None, alpn=None):
 
 def server_context(pair, version=None, client_ca=None):
     c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    c.sslsocket_class = TlsSocket
     c.load_cert_chain(str(pair.cert), str(pair.key), pair.passphrase)
     if version:
         c.minimum_version = c.maximum_version = version
