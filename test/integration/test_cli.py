@@ -584,6 +584,17 @@ def test_78_behind_the_broker(cfg, tmp_path, port):
     assert "configuration not usable" in err
 
 
+def test_one_process_and_another_program(service, backend, port, tmp_path):
+    """-1 is about this program: the other one is not used, which is said."""
+    echo = backend(lib.Echo)
+    s = service(good(port, spawn=f"exec = {fake(tmp_path, 'exit 1')} "
+                     "id = tcprelay").replace(
+        "address = 127.0.0.1 port = 9", echo.remote), args=["-1"])
+    assert s.grep("warning: exec: not used by a single process")
+    lib.echo_once(port)
+    assert s.workers() == []
+
+
 def test_0_foreground(service, port):
     """-bf: the last one counts, and 0 in the end (by the fixture)."""
     s = service(good(port, broker="background = yes"), args=["-bf"])
