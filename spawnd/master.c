@@ -153,7 +153,7 @@ tick_cb(void *ctx)
 
 	m->busy = false;
 	proc_watch(m, ev_now(m->ev));
-	if (busy)
+	if (busy || restless(m))
 		keys_watch(m, ev_now(m->ev));
 	crew_shrink(m, ev_now(m->ev));
 	crew_look(m);

@@ -238,7 +238,7 @@ tls_fill(struct parse *p, struct relay_build *b)
 }
 
 static void
-tls_check(struct parse *p, const struct relay_build *b)
+tls_check(struct parse *p, const struct relay_build *b, bool single)
 {
 	const struct config_tls *tls = &b->config.tls;
 	bool outward = false;
@@ -257,6 +257,9 @@ tls_check(struct parse *p, const struct relay_build *b)
 	if (b->config.key_process && !tls->needed && !outward)
 		diag_warn(p->r.diag, &b->key_place,
 		    "key process: there is no TLS");
+	else if (b->config.key_process && single)
+		diag_warn(p->r.diag, &b->key_place, "key process: needs "
+		    "workers of this program, keys stay in the worker");
 }
 
 /* ---- what files hold is part of the digest ---- */
@@ -338,7 +341,7 @@ conf_end(struct parse *p, struct relay_build *b,
 		c->tls.needed = tls_available() && (b->pair.cert.text != NULL ||
 		    c->tls.nsni > 0 || b->psk.text != NULL);
 	tls_fill(p, b);
-	tls_check(p, b);
+	tls_check(p, b, broker->single);
 	loops_check(p, c, broker);
 	if (broker->single && c->retire > 0)
 		diag_warn(p->r.diag, &b->retire_place,

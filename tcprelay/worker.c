@@ -97,7 +97,9 @@ setup_keys(struct worker *w, struct setup *u)
 {
 	if (u->compiled->keyed && config_keys_apart(u->compiled))
 		return (u->keys = keyproc_new(w->ev)) != NULL;
-	if (config_keys_apart(u->compiled) && !w->warned_keys) {
+	/* of a single process the compiler has said it */
+	if (config_keys_apart(u->compiled) && !w->warned_keys &&
+	    !u->compiled->broker.single) {
 		w->warned_keys = true;
 		log_warn("key process: needs workers of this program, keys "
 		    "stay in the worker");
