@@ -2,8 +2,10 @@
 under test, and peers for them. Everything is on loopback, ends by itself and
 may run several times at once."""
 
+import atexit
 import contextlib
 import fcntl
+import functools
 import hashlib
 import os
 import pathlib
@@ -356,13 +358,32 @@ class Service:
         assert got == status, f"status {got}, not {status}:\n" + self.log()
 
 
+@functools.lru_cache(None)
+def reports_base():
+    d = tempfile.mkdtemp(prefix="spawnd-test-reports-")
+    os.chmod(d, 0o711)
+    atexit.register(shutil.rmtree, d, True)
+    return pathlib.Path(d)
+
+
+def reports_of(directory):
+    """Where programs that run in directory leave the reports of sanitizers:
+    also those that are not who we are, and must not look into directory."""
+    name = hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
+    d = reports_base() / name
+    if not d.exists():
+        d.mkdir()
+        d.chmod(0o1777)
+    return d
+
+
 def environment(directory, extra=None):
-    """An environment for programs under test: sanitizers report to files in
-    directory, as well as ending the process."""
+    """An environment for programs under test: sanitizers report to files,
+    see sanitizer_files(), as well as ending the process."""
     env = {k: v for k, v in os.environ.items()
            if not k.startswith(("LISTEN_", "NOTIFY_", "SPAWND_",
                                 "IO_POLL_"))}
-    log = pathlib.Path(directory) / "sanitizer"
+    log = reports_of(directory) / "sanitizer"
     env["ASAN_OPTIONS"] = (os.environ.get("ASAN_OPTIONS", "") +
                            f":log_path={log}:halt_on_error=1:exitcode=99"
                            ":detect_stack_use_after_return=0")
@@ -381,7 +402,7 @@ def environment(directory, extra=None):
 def sanitizer_files(directory):
     """Its warning that it does not follow to another stack is none."""
     texts = {f: f.read_text(errors="replace")
-             for f in pathlib.Path(directory).glob("sanitizer.*")}
+             for f in reports_of(directory).glob("sanitizer.*")}
     return [f"{f}:\n{text}" for f, text in texts.items()
             if SANITIZER.search(text)]
 
