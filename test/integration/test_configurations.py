@@ -910,9 +910,9 @@ id = tcprelay {{
                 + socket.inet_aton("198.51.100.1")
                 + (40001).to_bytes(2, "big") + (443).to_bytes(2, "big")
                 + b"data")
-        lib.wait_until(lambda: bytes(v2.received[0]) == want, "version 2")
+        lib.wait_until(lambda: [want] == v2.received, "version 2")
         want = b"PROXY TCP4 192.0.2.77 198.51.100.1 40001 443\r\ndata"
-        lib.wait_until(lambda: bytes(v1.received[0]) == want, "version 1")
+        lib.wait_until(lambda: [want] == v1.received, "version 1")
     s.wait_for(r"src=\[?192\.0\.2\.77\]?:40001 ", count=2)
     with pytest.raises((OSError, ssl.SSLError)), ask("127.0.0.5"):
         pass
