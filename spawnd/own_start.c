@@ -326,6 +326,7 @@ own_main(const struct program *program, int argc, char **argv)
 	int status;
 
 	if (program->broker_only) {
+		log_stderr(true);	/* of -P, too */
 		log_err("a broker cannot be its own worker");
 		return STATUS_CONFIG;
 	}

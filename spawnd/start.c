@@ -99,6 +99,8 @@ debug_parse(const char *text, uint32_t *bits)
 static int
 option_take(struct start *s, const struct program *program, int c)
 {
+	static char debug_text[16];
+
 	switch (c) {
 	case 'P': s->check = true; return -1;
 	case 'D': s->stderr_copy = true; return -1;
@@ -113,9 +115,13 @@ option_take(struct start *s, const struct program *program, int c)
 		s->foreground = c == 'f';
 		return -1;
 	case 'd':
-		s->debug_text = optarg;
-		if (debug_parse(optarg, &s->debug))
+		if (debug_parse(optarg, &s->debug)) {
+			/* all of them, as other programs read it, too */
+			snprintf(debug_text, sizeof(debug_text), "%u",
+			    s->debug);
+			s->debug_text = debug_text;
 			return -1;
+		}
 		fprintf(stderr, "%s: -d: '%s' is not a number\n", s->base,
 		    optarg);
 		break;
