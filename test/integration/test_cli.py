@@ -459,6 +459,59 @@ def test_no_program_for_the_worker(cfg, tmp_path):
         r.stderr
 
 
+# ---- as a worker
+
+def as_worker(program, *args, directory):
+    """As a master would start it, but for the master."""
+    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, its:
+        return subprocess.run(
+            [program, *map(str, args)], stdin=its, capture_output=True,
+            text=True, timeout=lib.TIMEOUT, env=lib.environment(
+                directory, {"SPAWND_WORKER": "1:0123456789abcdef"}))
+
+
+@pytest.mark.parametrize("args", [["-b", "f"], ["-1", "f"], ["-I", "x", "f"],
+                                  ["-h"], [], ["f", "id", "more"],
+                                  ["-d", "x", "f"]], ids=" ".join)
+def test_worker_usage(tmp_path, args):
+    r = as_worker(lib.TCPRELAY, *args, directory=tmp_path)
+    assert (r.returncode, r.stdout) == (64, "")
+    assert "usage: tcprelay [-DPv] [-d level] FILE [id]\n" in r.stderr
+
+
+def test_worker_check(cfg, tmp_path):
+    """Its section only; the file need not have another one."""
+    r = as_worker(lib.TCPRELAY, "-v", directory=tmp_path)
+    assert r.returncode == 0 and r.stdout.startswith("tcprelay version ")
+    file = cfg("id = edge {\n\tremote { address = ::1 port = 9 }\n}\n"
+               "id = other {\n\tremote { }\n}\n")
+    for id, status, said in [("edge", 0, ""), (
+            "other", 78, f"{file}:5: remote: address missing\n")]:
+        r = as_worker(lib.TCPRELAY, "-P", file, id, directory=tmp_path)
+        assert (r.returncode, r.stdout, r.stderr) == (status, "", said)
+
+
+def test_broker_is_no_worker(cfg, tmp_path):
+    r, _ = look(lib.SPAWND, "-P", cfg(broker(lib.SPAWND)),
+                directory=tmp_path)
+    assert (r.returncode, r.stdout) == (78, "")
+    assert "a broker cannot be its own worker" in r.stderr
+
+
+def test_debug_bits_add_up(service, cfg, tmp_path, port):
+    """All of them reach a worker that is another program."""
+    program = fake(tmp_path, f'echo "$*" >>{tmp_path}/args; exec sleep 3')
+    file = f"id = spawnd {{ listen {{ port = {port} }}\n" \
+        f"spawn {{ exec = {program} instances min 1 }} }}\n"
+    s = service(file, program="spawnd", clean=False,
+                args=["-d", "0x4000", "-d", "8192"])
+    lib.wait_until((tmp_path / "args").exists, "the worker")
+    lib.wait_until(lambda: (tmp_path / "args").read_text(), "its arguments")
+    assert (tmp_path / "args").read_text().splitlines()[0] == \
+        f"-D -d 24576 {s.file} worker"
+
+
 # ---- exit codes
 
 def ended(*args, directory, program=lib.TCPRELAY, **kw):
