@@ -39,6 +39,7 @@ hand_new(struct master *m, struct listener *l, int fd)
 	h->fd = fd;
 	h->tries = 0;
 	h->moved = false;
+	h->taken = 0;
 	return h;
 }
 
@@ -118,11 +119,6 @@ hand_place(struct master *m, struct hand *h, const struct proc *except)
 	struct proc *p = NULL;
 	enum dispatch_verdict v;
 
-	if (h->tries++ >= TRIES) {
-		log_warn("connection given back by %d workers, closed", TRIES);
-		hand_free(m, h);
-		return;
-	}
 	crew_refresh(m);
 	if (except != NULL)
 		crew_except(m, except);
@@ -137,6 +133,18 @@ hand_place(struct master *m, struct hand *h, const struct proc *except)
 	}
 }
 
+/* The same for one that a worker has had: not for ever. */
+static void
+place_again(struct master *m, struct hand *h, const struct proc *except)
+{
+	if (h->tries++ < TRIES) {
+		hand_place(m, h, except);
+		return;
+	}
+	log_warn("connection given back by %d workers, closed", TRIES);
+	hand_free(m, h);
+}
+
 void
 hand_settle(struct master *m)
 {
@@ -146,7 +154,6 @@ hand_settle(struct master *m)
 	memset(&m->homeless, 0, sizeof(m->homeless));
 	m->stalled = false;
 	while ((h = hand_pop(&q)) != NULL) {
-		h->tries--;	/* waiting is not a try */
 		hand_place(m, h, NULL);
 		if (m->stalled)
 			break;
@@ -170,17 +177,46 @@ scatter(struct proc *p, struct hand_queue *from)
 	}
 }
 
+/*
+ * Plain: what was taken a while ago, and what has come behind that TAKEN was
+ * read, so that a RETURN is not overtaken. True: there is more to come.
+ */
+static bool
+release_taken(struct proc *p, uint64_t now)
+{
+	bool more = false;
+
+	proc_read(p);
+	for (unsigned n = p->kept.n; n > 0; n--) {
+		struct hand *h = hand_pop(&p->kept);
+
+		if (h->taken != 0 && now - h->taken >= RELEASE / 2) {
+			hand_free(p->master, h);
+			continue;
+		}
+		more = more || h->taken != 0;
+		hand_push(&p->kept, h);
+	}
+	return more;
+}
+
 static void
 release_cb(void *ctx)
 {
 	struct master *m = ctx;
+	uint64_t now = ev_now(m->ev);
 	bool more = false;
 
 	for (struct proc *p = m->oldest, *next; p != NULL; p = next) {
 		next = p->newer;
-		if (p->kept.n > 0 && p->seats != NULL)
-			hand_release(p);
-		more = more || (p->kept.n > 0 && p->seats != NULL);
+		if (p->kept.n == 0)
+			continue;
+		if (p->seats == NULL) {
+			more = release_taken(p, now) || more;
+			continue;
+		}
+		hand_release(p);
+		more = more || p->kept.n > 0;
 	}
 	if (more)
 		ev_timer_set(m->ev, &m->release, RELEASE, release_cb, m);
@@ -356,11 +392,24 @@ hand_taken(struct proc *p, uint64_t id)
 {
 	struct hand *h;
 
-	if (p->seats != NULL || (h = kept_find(p, id, true)) == NULL)
+	if (p->seats != NULL || (h = kept_find(p, id, false)) == NULL)
 		return;
 	if (h->moved)
 		hand_doubled(p);
-	hand_free(p->master, h);
+	h->taken = ev_now(p->master->ev);
+	if (!ev_timer_pending(&p->master->release))
+		ev_timer_set(p->master->ev, &p->master->release, RELEASE,
+		    release_cb, p->master);
+}
+
+uint32_t
+hand_untaken(const struct proc *p)
+{
+	uint32_t n = p->out.n;
+
+	for (const struct hand *h = p->kept.first; h != NULL; h = h->next)
+		n += h->taken == 0 && h->fd != -1;
+	return n;
 }
 
 /* h goes on as another object; what stays tells that p must not take it. */
@@ -375,7 +424,7 @@ move_copy(struct proc *p, struct hand *h)
 	copy->record = h->record;
 	copy->generation = h->generation;
 	copy->tries = h->tries;
-	hand_place(p->master, copy, p);
+	place_again(p->master, copy, p);
 }
 
 void
@@ -385,10 +434,10 @@ hand_returned(struct proc *p, uint64_t id, uint32_t reason)
 
 	log_debug(DEBUG_PROC, "worker %ld gave a connection back, reason %u",
 	    (long)p->pid, reason);
-	if (h == NULL)
-		return;
-	if (p->seats == NULL && !h->moved && p->users > 0)
+	if (p->seats == NULL && (h == NULL || !h->moved) && p->users > 0)
 		p->users--;
+	if (h == NULL)
+		return;		/* too late: closed with the worker's */
 	if (!h->moved && h->fd != -1)
 		move_copy(p, h);
 	h->moved = false;
@@ -403,13 +452,13 @@ move_kept(struct proc *p)
 	struct hand *h;
 
 	while ((h = hand_pop(&p->kept)) != NULL) {
-		if (h->fd == -1) {
+		if (h->fd == -1 || h->taken != 0) {
 			hand_free(p->master, h);
 			continue;
 		}
 		if (p->users > 0)
 			p->users--;
-		hand_place(p->master, h, p);
+		place_again(p->master, h, p);
 	}
 }
 
@@ -424,7 +473,7 @@ hand_move(struct proc *p, bool alive)
 		return;
 	}
 	for (struct hand *h = p->kept.first; h != NULL; h = h->next)
-		if (h->fd != -1) {
+		if (h->fd != -1 && h->taken == 0) {
 			h->moved = true;
 			if (p->users > 0)
 				p->users--;

@@ -16,16 +16,18 @@ struct proc;
 
 /*
  * Owned by the queue it stands on: its worker's `out` (not sent yet), its
- * worker's `kept` (sent, TAKEN not seen), or the master's `homeless`.
+ * worker's `kept` (sent, TAKEN not seen or not long ago), or the master's
+ * `homeless`.
  */
 struct hand {
 	struct hand		*next;
 	struct listener		*listener;	/* a reference */
 	int			 fd;		/* -1: given to another, or
 						   returned */
-	uint16_t		 tries;
+	uint16_t		 tries;		/* workers that had it */
 	bool			 moved;		/* the worker that has the
 						   message must not take it */
+	uint64_t		 taken;		/* when, plain only; 0 */
 	uint32_t		 generation;	/* the record is written for */
 	struct channel_record	 record;
 };
@@ -59,8 +61,12 @@ void	 hand_flush_all(struct master *);
 void	 hand_release(struct proc *);
 /* The first half of it alone: the channel was read to its end. */
 void	 hand_cover(struct proc *);
+/* TAKEN on the plain channel: the copy is let go a little later, so that a
+ * worker that finds it cannot serve after all may still give it back. */
 void	 hand_taken(struct proc *, uint64_t id);
 void	 hand_returned(struct proc *, uint64_t id, uint32_t reason);
+/* Connections due to p that it has not taken. */
+uint32_t hand_untaken(const struct proc *);
 /* p cannot be trusted with (alive) or is gone with what it has not taken:
  * to others with all of it. */
 void	 hand_move(struct proc *, bool alive);

@@ -237,6 +237,16 @@ somebody_waits(const struct master *m)
 	return false;
 }
 
+/* Somebody who may take them, or who may be started for it. */
+static bool
+somebody_serves(const struct master *m)
+{
+	for (const struct proc *p = m->oldest; p != NULL; p = p->newer)
+		if (p->state == PROC_STARTING || p->state == PROC_READY)
+			return true;
+	return crew_may_start(m);
+}
+
 static void
 end_finish(struct master *m)
 {
@@ -258,7 +268,8 @@ end_look_cb(void *ctx)
 	crew_refresh(m);
 	hand_settle(m);
 	hand_flush_all(m);
-	if (!somebody_waits(m) || ev_now(m->ev) - m->end_began >= END_WAIT) {
+	if (!somebody_waits(m) || !somebody_serves(m) ||
+	    ev_now(m->ev) - m->end_began >= END_WAIT) {
 		end_finish(m);
 		return;
 	}

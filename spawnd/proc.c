@@ -387,8 +387,10 @@ lost_with(const struct proc *p)
 	const struct board_column *c;
 	uint64_t begun, over;
 
-	if (p->seats == NULL)
-		return p->users;
+	if (p->seats == NULL) {
+		over = hand_untaken(p);
+		return p->users > over ? p->users - (uint32_t)over : 0;
+	}
 	c = board_column(&p->seats->board, p->column);
 	begun = board_get(&c->taken) + board_get(&c->accepted);
 	over = board_get(&c->finished) + board_get(&c->returned);
@@ -436,7 +438,7 @@ judge_end(struct proc *p, int wstatus)
 	}
 	if (m->status == 0 && !m->ending && (!p->told || p->bad_config))
 		crew_ended(m, lived, config || WIFSIGNALED(wstatus) ||
-		    status != 0);
+		    status != 0 || !p->was_ready);
 }
 
 bool

@@ -39,6 +39,7 @@ struct proc {
 	struct channel	 channel;	/* fd -1: closed */
 	enum proc_state	 state;
 	bool		 greeted;	/* its first message has come */
+	bool		 was_ready;
 	bool		 suspected;	/* shows no life */
 	bool		 blocked;	/* its channel is full */
 	bool		 told;		/* that it may die */

@@ -233,7 +233,7 @@ got_ready(struct proc *p, const struct channel_message *msg)
 	limit_set(p, ready.count);
 	if (p->state == PROC_STARTING && ready.generation == p->generation) {
 		p->asked = 0;
-		m->served = true;
+		m->served = p->was_ready = true;
 		proc_set(p, PROC_READY);
 		log_debug(DEBUG_PROC, "worker %ld is ready", (long)p->pid);
 		lend_all(p);

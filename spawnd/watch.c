@@ -103,7 +103,8 @@ watch(struct proc *p, uint64_t now)
 		return;
 	}
 	/* what it may have taken while nobody looked */
-	if (p->kept.n > 0 && p->owes == 0)
+	if (p->owes == 0 && (p->seats != NULL ? p->kept.n :
+	    hand_untaken(p)) > 0)
 		p->owes = now;
 	if (p->channel.fd == -1)
 		return;
