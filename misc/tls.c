@@ -197,13 +197,25 @@ psk_cb(SSL *ssl, const char *identity, unsigned char *psk, unsigned max)
 
 /* ---- building a server ---- */
 
+/* The certificate's key, as far as everybody may know it. */
+static int
+digest_key(EVP_MD_CTX *md, const X509 *leaf)
+{
+	const ASN1_BIT_STRING *key = leaf != NULL ?
+	    X509_get0_pubkey_bitstr(leaf) : NULL;
+
+	return key == NULL || EVP_DigestUpdate(md, ASN1_STRING_get0_data(key),
+	    (size_t)ASN1_STRING_length(key));
+}
+
 /*
- * Tickets are good for the same name and the same demand on the client's
- * certificate, whichever key signs (7.5).
+ * Tickets are good for the same names, key and demand on the client's
+ * certificate (7.5). After a change of one of them, or of the authorities,
+ * whoever got in by the former ones has to show what the new ones want.
  */
 static int
 set_binding(SSL_CTX *ctx, const struct tls_server_conf *conf,
-    char *const *names, size_t nnames)
+    const struct tls_pair *pair)
 {
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
 	uint8_t verify = (uint8_t)conf->verify, digest[EVP_MAX_MD_SIZE];
@@ -211,9 +223,13 @@ set_binding(SSL_CTX *ctx, const struct tls_server_conf *conf,
 	int ok;
 
 	ok = md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 &&
-	    EVP_DigestUpdate(md, &verify, 1) == 1;
-	for (size_t i = 0; ok && i < nnames; i++)
-		ok = EVP_DigestUpdate(md, names[i], strlen(names[i]) + 1);
+	    EVP_DigestUpdate(md, &verify, 1) == 1 &&
+	    digest_key(md, pair->leaf) == 1;
+	if (ok && conf->verify != TLS_VERIFY_NO)
+		ok = EVP_DigestUpdate(md, conf->ca.data, conf->ca.len);
+	for (size_t i = 0; ok && i < pair->nnames; i++)
+		ok = EVP_DigestUpdate(md, pair->names[i],
+		    strlen(pair->names[i]) + 1);
 	ok = ok && EVP_DigestFinal_ex(md, digest, &len) == 1 &&
 	    SSL_CTX_set_session_id_context(ctx, digest, len) == 1;
 	EVP_MD_CTX_free(md);
@@ -315,7 +331,7 @@ context_server(struct build *b, size_t i)
 	if (set_suites(ctx, b->conf, b->error) == -1)
 		return -1;
 	if (set_verify(ctx, b->conf, b->authorities, b->store) == -1 ||
-	    set_binding(ctx, b->conf, pair->names, pair->nnames) == -1) {
+	    set_binding(ctx, b->conf, pair) == -1) {
 		set_nomem(b->error);
 		return -1;
 	}

@@ -552,44 +552,57 @@ test_ticket_age(void **state)
 	tls_client_unref(c);
 }
 
-/* Tickets are bound to the certificate's name and to "tls verify". */
+/* Tickets are bound to the certificate's name and key, to "tls verify" and
+ * the authorities. */
 static void
 test_ticket_binding(void **state)
 {
 	static const char *const other[] = { "c.test" };
 	struct tls_keypair named = pairs[RSA_2048];
 	struct tls_file ca = file_of("ca", certs[CA].pem);
+	struct tls_file other_ca = file_of("other ca", certs[OTHER_CA].pem);
 	struct tls_ticket_key key;
-	struct tls_server_conf confs[] = {
-		{ .main = &pairs[P256], .tickets = true, .lifetime = 7200 },
-		/* same names, other key: still good */
-		{ .main = &pairs[ED], .tickets = true, .lifetime = 7200 },
-		{ .main = &pairs[RSA_2048], .tickets = true,
-		    .lifetime = 7200 },
-		{ .main = &pairs[RSA_2048], .tickets = true,
+	const struct tls_server_conf base = { .main = &pairs[RSA_2048],
+	    .tickets = true, .lifetime = 7200 };
+	const struct tls_server_conf demanding = { .main = &pairs[RSA_2048],
+	    .tickets = true, .lifetime = 7200,
+	    .verify = TLS_VERIFY_OPTIONAL, .ca = ca };
+	const struct {
+		struct tls_server_conf from, to;
+		bool good;
+	} rows[] = {
+		{ base, base, true },
+		{ demanding, demanding, true },
+		/* other names, the same names but another key */
+		{ { .main = &pairs[P256], .tickets = true,
+		    .lifetime = 7200 }, base, false },
+		{ { .main = &pairs[ED], .tickets = true,
+		    .lifetime = 7200 }, base, false },
+		{ base, { .main = &named, .tickets = true,
+		    .lifetime = 7200 }, false },
+		{ base, demanding, false },
+		{ demanding, base, false },
+		{ demanding, { .main = &pairs[RSA_2048], .tickets = true,
 		    .lifetime = 7200, .verify = TLS_VERIFY_OPTIONAL,
-		    .ca = ca },
-		{ .main = &named, .tickets = true, .lifetime = 7200 },
-		{ .main = &pairs[RSA_2048], .tickets = false,
-		    .lifetime = 7200 },
+		    .ca = other_ca }, false },
+		{ base, { .main = &pairs[RSA_2048], .tickets = false,
+		    .lifetime = 7200 }, false },
 	};
-	static const bool want[] = { false, false, true, false, false, false };
 
 	(void)state;
 	memset(&key, 7, sizeof(key));
 	named.names = other;
 	named.nnames = 1;
 	for (uint32_t v = TLS_V1_2; v <= TLS_V1_3; v++)
-		for (size_t i = 1; i < sizeof(confs) / sizeof(*confs); i++) {
-			struct tls_server *a = server_of(&confs[i == 2 ? 1 :
-			    i == 1 ? 0 : 2]);
-			struct tls_server *b = server_of(&confs[i]);
+		for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+			struct tls_server *a = server_of(&rows[i].from);
+			struct tls_server *b = server_of(&rows[i].to);
 			struct tls_client *c = client_simple(v);
 
 			tls_server_tickets(a, &key, 1);
 			tls_server_tickets(b, &key, 1);
 			assert_false(session(a, c));
-			if (session(b, c) != want[i])
+			if (session(b, c) != rows[i].good)
 				fail_msg("row %zu, version %u", i, v);
 			tls_server_unref(a);
 			tls_server_unref(b);
