@@ -75,7 +75,7 @@ enum keyproc_hash keyproc_hash_find(const char *name);
  */
 struct keyproc;
 
-struct keyproc	*keyproc_new(struct ev *);	/* NULL, errno */
+struct keyproc	*keyproc_new(struct ev *);		/* NULL, errno */
 struct keyproc	*keyproc_ref(struct keyproc *);
 void		 keyproc_unref(struct keyproc *);
 /* Takes fd over, instead of the one before. */
@@ -95,7 +95,7 @@ struct keyproc_wait {
 	void			*ctx;
 	struct keyproc_slot	*slot;		/* asked, not taken yet */
 	struct keyproc_wait	*next, **link;	/* waits for a job */
-	bool			 granted;	/* a job is free: not tried yet */
+	bool			 granted;	/* a job is free, not tried */
 	const char		*failure;	/* why there is no signature */
 };
 

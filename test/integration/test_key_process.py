@@ -110,6 +110,8 @@ def memory(pid):
         if not m or "[v" in line:
             continue
         start, end = (int(x, 16) for x in m.groups())
+        if end - start > 1 << 30:
+            continue		# what sanitizers keep their books in
         with open(f"/proc/{pid}/mem", "rb", buffering=0) as f:
             with contextlib.suppress(OSError):
                 while start < end:
@@ -383,6 +385,8 @@ def test_gone_clients(service, backend, certs, port):
     context = lib.client_context(certs.ca)
     echo(port, context, name="localhost")
     pid, = workers(s)
+    idle = lambda: title(pid).endswith(": 0 connections")	# noqa: E731
+    lib.wait_until(idle, "the first one to be over")
     os.kill(key, signal.SIGSTOP)
     before = len(lib.descriptors(pid))
     waiting = [lib.connect(port) for _ in range(100)]
@@ -398,9 +402,8 @@ def test_gone_clients(service, backend, certs, port):
                    "all to be served")
     for sock in waiting:
         lib.reset(sock)
-    lib.wait_until(lambda: "0 connections" == lib.title(pid).split(": ")[-1],
-                   "all to be forgotten")
-    lib.wait_until(lambda: len(lib.descriptors(pid)) == before,
+    lib.wait_until(idle, "all to be forgotten")
+    lib.wait_until(lambda: len(lib.descriptors(pid)) <= before,
                    "their descriptors to be closed")
     os.kill(key, signal.SIGCONT)
     for _ in range(3):

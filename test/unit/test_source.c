@@ -225,6 +225,74 @@ test_sealed(void **state)
 	source_free(s);
 }
 
+/* What others learn of a file with a key: certificates, a digest. */
+static void
+test_keys_apart(void **state)
+{
+	static const char both[] =
+	    "who: me\n-----BEGIN CERTIFICATE-----\nAAAA\n"
+	    "-----END CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n"
+	    "BBBB\n-----END PRIVATE KEY-----\n"
+	    "-----BEGIN TRUSTED CERTIFICATE-----\nCCCC\n"
+	    "-----END TRUSTED CERTIFICATE-----";
+	static const char want[] =
+	    "-----BEGIN CERTIFICATE-----\nAAAA\n"
+	    "-----END CERTIFICATE-----\n"
+	    "-----BEGIN TRUSTED CERTIFICATE-----\nCCCC\n"
+	    "-----END TRUSTED CERTIFICATE-----";
+	struct source *s = source_empty();
+	uint8_t digest[2][32];
+	const char *data;
+	int bundle, all, shared;
+	size_t len;
+
+	(void)state;
+	source_add(s, SOURCE_CERT, "both", both, sizeof both - 1);
+	source_add(s, SOURCE_KEY, "key", "hidden", 6);
+	source_add(s, SOURCE_SECRET, "psk", "for all", 7);
+	assert_int_equal(source_public(s, "both", &data, &len), 0);
+	assert_string_equal(data, want);
+	assert_int_equal(source_file_digest(s, "both", digest[0]), 0);
+	assert_int_equal(source_public(s, "none", &data, &len), -1);
+	assert_int_equal(source_file_digest(s, "none", digest[1]), -1);
+	assert_int_equal(source_save(s, &bundle, &all), 0);
+	assert_int_equal(source_save_shared(s, &shared), 0);
+	source_free(s);
+
+	s = source_replay(bundle, shared);
+	assert_non_null(s);
+	assert_int_equal(source_file(s, SOURCE_CERT, "both", &data, &len), -1);
+	assert_int_equal(errno, EACCES);
+	assert_int_equal(source_file(s, SOURCE_KEY, "key", &data, &len), -1);
+	assert_int_equal(source_file(s, SOURCE_SECRET, "psk", &data, &len),
+	    0);
+	assert_string_equal(data, "for all");
+	assert_int_equal(source_public(s, "both", &data, &len), 0);
+	assert_string_equal(data, want);
+	assert_int_equal(len, sizeof want - 1);
+	assert_int_equal(source_file_digest(s, "both", digest[1]), 0);
+	assert_memory_equal(digest[0], digest[1], 32);
+	assert_int_equal(source_public(s, "key", &data, &len), -1);
+	source_free(s);
+
+	s = source_replay(bundle, all);
+	assert_non_null(s);
+	assert_int_equal(source_file(s, SOURCE_KEY, "key", &data, &len), 0);
+	assert_string_equal(data, "hidden");
+	assert_int_equal(source_file(s, SOURCE_SECRET, "psk", &data, &len),
+	    0);
+	source_free(s);
+	close(bundle);
+	close(all);
+	close(shared);
+
+	s = source_empty();
+	source_add(s, SOURCE_KEY, "key", "hidden", 6);
+	assert_int_equal(source_save_shared(s, &shared), 0);
+	assert_int_equal(shared, -1);
+	source_free(s);
+}
+
 /* Bytes that are no bundle, cut or changed anywhere. */
 static void
 test_refused(void **state)
@@ -343,6 +411,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_replay),
 		cmocka_unit_test(test_sealed),
+		cmocka_unit_test(test_keys_apart),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_environment),
 		cmocka_unit_test(test_odd_files),
