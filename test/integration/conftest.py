@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 import lib
+import ops
 
 LIMIT, SLOW_LIMIT = 120, 420		# s, of one test
 
@@ -54,6 +55,15 @@ def pytest_runtest_call(item):
 @pytest.fixture(scope="session")
 def certs(tmp_path_factory):
     return lib.Certs(tmp_path_factory.mktemp("certs"))
+
+
+@pytest.fixture(scope="session")
+def probe(tmp_path_factory):
+    """The program of probe.c."""
+    program = ops.build_probe(tmp_path_factory.mktemp("probe"))
+    if program is None:
+        pytest.skip("no C compiler")
+    return program
 
 
 @pytest.fixture

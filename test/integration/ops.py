@@ -4,9 +4,11 @@ lines, clients that watch a service while something happens to it."""
 import collections
 import contextlib
 import os
+import pathlib
 import re
 import signal
 import socket
+import subprocess
 import threading
 import time
 
@@ -52,8 +54,10 @@ def status(s):
     """Asks by SIGUSR2: ({number: Worker}, {destination: {column: text}})."""
     since = s.mark()
     s.send_signal(signal.SIGUSR2)
-    # destinations come last, and there is one in every configuration here
-    s.wait_for(r"status destination=", since=since)
+    # destinations come last; a master knows those of its own workers
+    own = s.program != lib.SPAWND and "exec =" not in s.file.read_text()
+    s.wait_for("status destination=" if own else "status worker=",
+               since=since)
     time.sleep(0.02)
     workers, destinations = {}, {}
     for m in s.grep(r"status (\w+)=(.*)", since):
@@ -125,6 +129,37 @@ def hold(s, port, **kw):
     sock = lib.connect(port, **kw)
     lib.roundtrip(sock, b"here")
     return sock, serving_pid(s, sock)
+
+
+# ---- a worker of another kind
+
+def build_probe(directory):
+    """probe.c as anybody would build a worker: against the library. None:
+    there is no compiler."""
+    cc = next((c for c in (os.environ.get("CC"), "cc", "gcc", "clang")
+               if c and lib.have(c)), None)
+    if cc is None:
+        return None
+    library = lib.BUILD / "libspawnd.a"
+    flags = ["-fsanitize=address,undefined"] \
+        if b"__asan_init" in library.read_bytes() else []
+    program = pathlib.Path(directory) / "probe"
+    r = subprocess.run([cc, "-std=c17", "-D_GNU_SOURCE", "-Wall", "-Wextra",
+                        "-Werror", *flags, f"-I{lib.TOP / 'spawnd'}", "-o",
+                        program, pathlib.Path(__file__).with_name("probe.c"),
+                        library], capture_output=True, text=True)
+    assert r.returncode == 0, r.stderr
+    return program
+
+
+def told(sock):
+    """What the probe says about the connection: {name: text}."""
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        data = sock.recv(1)
+        assert data, "closed without a word"
+        line += data
+    return dict(x.split("=", 1) for x in line.decode().split())
 
 
 # ---- clients that watch
