@@ -587,6 +587,19 @@ ev_mechanism(const struct ev *ev)
 	return ev->mech->bit;
 }
 
+bool
+ev_favoured(const struct ev *ev, const char *text)
+{
+	unsigned mask = ~0u;
+
+	if (text != NULL && !mask_parse(text, &mask))
+		mask = ~0u;
+	for (size_t i = 0; ev_mechs[i] != NULL; i++)
+		if ((ev_mechs[i]->bit & mask) != 0)
+			return ev_mechs[i] == ev->mech;
+	return ev_mechs[0] == ev->mech;
+}
+
 int
 ev_limit(const struct ev *ev)
 {

@@ -69,6 +69,8 @@ struct ev	*ev_new(const char *mask, bool quiet);
 void		 ev_free(struct ev *);
 const char	*ev_name(const struct ev *);
 unsigned	 ev_mechanism(const struct ev *);	/* its bit */
+/* Is it the one that a new loop with this mask would try first? */
+bool		 ev_favoured(const struct ev *, const char *mask);
 
 /* Most descriptors the mechanism can watch (FD_SETSIZE, OPEN_MAX, else the
  * descriptor limit), 6.6. */

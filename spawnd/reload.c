@@ -237,6 +237,21 @@ sticky_changed(const struct spawnd_conf *a, const struct spawnd_conf *b)
 	    a->sticky.size != b->sticky.size;
 }
 
+/* A process never changes its event mechanism; workers that start now may
+ * have another one (6.1). */
+static void
+mechanism_tell(const struct master *m, struct source *former)
+{
+	static const char name[] = "IO_POLL_MECHANISM";
+	const char *was = source_getenv(former, name);
+	const char *is = source_getenv(m->conf.conf->source, name);
+	bool same = was == NULL || is == NULL ? was == is :
+	    strcmp(was, is) == 0;
+
+	if (!same && !ev_favoured(m->ev, is))
+		log_line("event mechanism: %s is kept", ev_name(m->ev));
+}
+
 /* The one point at which everything changes. */
 static void
 reload_commit(struct master *m)
@@ -282,6 +297,7 @@ reload_commit(struct master *m)
 		if (p->generation == m->generation && p->state == PROC_READY)
 			logs_send(p);
 	pidfile_switch(m, m->conf.conf->broker.pidfile);
+	mechanism_tell(m, old.conf->source);
 	log_line("reload: done, %u kept, %u added, %u removed, %u workers "
 	    "kept, %u replaced", sum.kept, sum.added, sum.removed,
 	    sum.workers, sum.replaced);
