@@ -152,8 +152,9 @@ by_descriptor(const char *name)
 }
 
 /*
- * Without O_NONBLOCK a FIFO would keep us here for ever; with it a pipe that
- * someone gave us by descriptor would look empty, so it is taken off there.
+ * Without O_NONBLOCK a FIFO or a terminal, which a pattern may have found,
+ * would keep us here for ever; with it a pipe that someone gave us by
+ * descriptor would look empty, so it is taken off there.
  */
 static int
 file_open(struct record *r, const char *name, size_t *hint)
@@ -174,7 +175,7 @@ file_open(struct record *r, const char *name, size_t *hint)
 		errno = ENOTSUP;
 		goto fail;
 	}
-	if (!S_ISREG(st.st_mode))
+	if (!S_ISREG(st.st_mode) && by_descriptor(name))
 		(void)fcntl(fd, F_SETFL, 0);
 	r->mode = st.st_mode;
 	r->uid = st.st_uid;

@@ -402,6 +402,9 @@ test_odd_files(void **state)
 	assert_int_equal(errno, EFBIG);
 	close(fd);
 	unlink(path("big"));
+	/* nobody types */
+	assert_int_equal(source_file(s, SOURCE_TEXT, "/dev/ptmx", &data,
+	    &len), -1);
 	source_free(s);
 }
 
