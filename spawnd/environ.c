@@ -32,6 +32,15 @@ put(char **env, size_t *n, char *var)
 		(*n)++;
 }
 
+void
+environ_put(char **env, char *var)
+{
+	size_t n = count(env);
+
+	put(env, &n, var);
+	env[n] = NULL;
+}
+
 char **
 environ_merge(char *const *base, struct source *src)
 {

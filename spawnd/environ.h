@@ -10,6 +10,8 @@
 /* One array of pointers, to be freed, with room for one more variable at its
  * end. NULL: no memory. The texts stay where they are. */
 char	**environ_merge(char *const *base, struct source *);
+/* One more, "NAME=value", in the place of one of that name if there is. */
+void	 environ_put(char **, char *);
 /* Value in a merged environment; NULL. */
 const char *environ_get(char *const *, const char *name);
 

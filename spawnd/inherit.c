@@ -24,7 +24,10 @@ inherit_inetd(void)
 	len = sizeof(listening);
 	if (getsockopt(0, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) == -1)
 		return INETD_NO;
-	return listening ? INETD_WAIT : INETD_NOWAIT;
+	if (listening)
+		return INETD_WAIT;
+	len = sizeof(addr.ss);
+	return getpeername(0, &addr.sa, &len) == 0 ? INETD_NOWAIT : INETD_NO;
 }
 
 /* No block of the file describes it: everything is as by default. */

@@ -143,14 +143,11 @@ child_run(const struct keys *k, int fd)
 	const struct start *start = k->master->start;
 	char **env = environ_merge(start->environ_base, k->conf->source);
 	char *argv[3] = { start->argv[0], NULL, NULL };
-	size_t n = 0;
 
 	if (env == NULL)
 		_exit(EX_OSERR);
-	while (env[n] != NULL)
-		n++;
 	channel_env_print(var + strlen(var), k->nonce);
-	env[n] = var;
+	environ_put(env, var);
 	ev_signal_reset();
 	if (start->stderr_copy)
 		argv[1] = (char *)(uintptr_t)"-D";

@@ -121,14 +121,11 @@ child_environ(const struct master *m, const struct loaded *conf,
 	    "SPAWND_WORKER=";
 	char **env = environ_merge(m->start->environ_base,
 	    conf->conf->source);
-	size_t n = 0;
 
 	if (env == NULL)
 		_exit(EX_OSERR);
-	while (env[n] != NULL)
-		n++;
 	channel_env_print(var + strlen("SPAWND_WORKER="), nonce);
-	env[n] = var;
+	environ_put(env, var);
 	return env;
 }
 
@@ -245,6 +242,7 @@ proc_fork(struct proc *p, const struct loaded *conf)
 		net_close(fds[0]);
 		return false;
 	}
+	p->known_as = p->pid;
 	p->channel.fd = fds[0];
 	return true;
 }

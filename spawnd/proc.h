@@ -35,6 +35,7 @@ struct proc {
 	struct master	*master;
 	uint32_t	 number, generation;
 	pid_t		 pid;		/* 0: single process, -1: reaped */
+	pid_t		 known_as;	/* in logs, also when reaped */
 	uint8_t		 nonce[8];
 	struct channel	 channel;	/* fd -1: closed */
 	enum proc_state	 state;

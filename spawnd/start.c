@@ -322,6 +322,9 @@ spawnd_main(const struct program *program, int argc, char **argv)
 		return own_main(program, argc, argv);
 	if (keys_is_process())
 		return keys_main(program, argv);
+	/* left by somebody who was one; ours must not find it */
+	(void)unsetenv(CHANNEL_ENV);
+	(void)unsetenv(KEYS_ENV);
 	log_stderr(isatty(STDERR_FILENO));
 	if ((status = options_read(&s, program, argc, argv)) != -1)
 		return status;

@@ -52,7 +52,7 @@ proc_send(struct proc *p, enum channel_type type, const void *a, size_t alen,
 {
 	if (p->channel.fd == -1)
 		return false;
-	log_debug(DEBUG_PACKET, "worker %ld: sending %s", (long)p->pid,
+	log_debug(DEBUG_PACKET, "worker %ld: sending %s", (long)p->known_as,
 	    channel_forms[type].name);
 	if (channel_send(&p->channel, type, a, alen, b, blen, fds, nfds) == 0)
 		return true;
@@ -62,7 +62,7 @@ proc_send(struct proc *p, enum channel_type type, const void *a, size_t alen,
 		    EV_READ | EV_WRITE);
 		return false;
 	}
-	log_debug(DEBUG_PROC, "worker %ld: channel: %s", (long)p->pid,
+	log_debug(DEBUG_PROC, "worker %ld: channel: %s", (long)p->known_as,
 	    strerror(errno));
 	/* its end is seen by reading, in this or the next round */
 	p->blocked = true;
@@ -189,7 +189,7 @@ fail:
 	if (errno == EPIPE || errno == ECONNRESET)
 		return;			/* it says why, and ends */
 	log_warn("worker %ld cannot be given what it needs, killed",
-	    (long)p->pid);
+	    (long)p->known_as);
 	proc_kill(p, SIGKILL);
 }
 
@@ -201,7 +201,7 @@ limit_set(struct proc *p, uint32_t count)
 	if (count < p->master->conf.conf->broker.spawn.users_max &&
 	    count < p->limit)
 		log_line("worker %ld can hold %" PRIu32 " connections only",
-		    (long)p->pid, count);
+		    (long)p->known_as, count);
 	if (count < p->limit)
 		p->limit = count;
 	proc_set(p, p->state);
@@ -224,7 +224,7 @@ got_ready(struct proc *p, const struct channel_message *msg)
 	    memcmp(ready.digest, conf->conf->digest, 32) != 0)) {
 		if (conf != NULL)
 			log_warn("worker %ld understands the configuration "
-			    "differently", (long)p->pid);
+			    "differently", (long)p->known_as);
 		if (p->state == PROC_STARTING)
 			proc_kill(p, SIGKILL);
 		reload_proc_failed(p);
@@ -235,7 +235,7 @@ got_ready(struct proc *p, const struct channel_message *msg)
 		p->asked = 0;
 		m->served = p->was_ready = true;
 		proc_set(p, PROC_READY);
-		log_debug(DEBUG_PROC, "worker %ld is ready", (long)p->pid);
+		log_debug(DEBUG_PROC, "worker %ld is ready", (long)p->known_as);
 		lend_all(p);
 		hand_flush(p);
 	} else if (p->asked != 0 && ready.generation == p->asked)
@@ -254,7 +254,7 @@ got_done(struct proc *p, const struct channel_message *msg)
 	memcpy(&count, msg->payload, sizeof(count));
 	if (count.count > p->users) {
 		log_warn("worker %ld reports %u ended connections, has %u",
-		    (long)p->pid, count.count, p->users);
+		    (long)p->known_as, count.count, p->users);
 		count.count = p->users;
 	}
 	p->users -= count.count;
@@ -277,7 +277,7 @@ got_dying(struct proc *p, const struct channel_message *msg)
 	(void)msg;
 	if (p->state != PROC_READY && p->state != PROC_STARTING)
 		return;
-	log_debug(DEBUG_PROC, "worker %ld retires", (long)p->pid);
+	log_debug(DEBUG_PROC, "worker %ld retires", (long)p->known_as);
 	lend_drop(p);
 	proc_set(p, PROC_RETIRING);
 	hand_flush(p);			/* to others */
@@ -288,7 +288,7 @@ static void
 got_bad_config(struct proc *p, const struct channel_message *msg)
 {
 	p->bad_config = true;
-	log_err("worker %ld: configuration not usable: %.*s", (long)p->pid,
+	log_err("worker %ld: configuration not usable: %.*s", (long)p->known_as,
 	    (int)msg->len, (const char *)msg->payload);
 	reload_proc_failed(p);
 	/* one that cannot even start ends by itself */
@@ -394,7 +394,7 @@ proc_read(struct proc *p)
 				close(msg.fds[--msg.nfds]);
 			proc_alive(p);
 			log_debug(DEBUG_PACKET, "worker %ld: %s",
-			    (long)p->pid, channel_forms[msg.type].name);
+			    (long)p->known_as, channel_forms[msg.type].name);
 			if (talk_messages[msg.type].got != NULL)
 				talk_messages[msg.type].got(p, &msg);
 			p->greeted = true;
