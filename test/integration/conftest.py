@@ -2,8 +2,10 @@
 backend(Class, ...): both are ended behind the test, and the service must end
 cleanly."""
 
+import os
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -11,6 +13,8 @@ import lib
 import ops
 
 LIMIT, SLOW_LIMIT = 120, 420		# s, of one test
+# When all of it must be over, as time(2): what has not begun then fails.
+DEADLINE = float(os.environ.get("TEST_DEADLINE", "inf"))
 
 
 def has_tls():
@@ -35,6 +39,11 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if item.get_closest_marker("tls"):
                 item.add_marker(skip)
+
+
+def pytest_runtest_setup(item):
+    if time.time() > DEADLINE:
+        pytest.fail("not run: the time for all tests is over", pytrace=False)
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -99,6 +108,15 @@ def service(tmp_path):
             problems.append(e)
     if problems:
         raise problems[0]
+
+
+@pytest.fixture
+def no_quarantine(monkeypatch):
+    """For tests that look at memory: what was given back can be used again
+    at once under ASan, too. Before service among the arguments."""
+    monkeypatch.setenv("ASAN_OPTIONS", os.environ.get("ASAN_OPTIONS", "") +
+                       ":quarantine_size_mb=0"
+                       ":thread_local_quarantine_size_kb=0")
 
 
 @pytest.fixture
