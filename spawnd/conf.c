@@ -88,6 +88,7 @@ common_begin(struct common_conf *c)
 	memset(c, 0, sizeof *c);
 	c->log.facility = LOG_UUCP;
 	c->log.severity = LOG_INFO;
+	c->cleanup = 2;
 	c->log.to_syslog = true;
 }
 

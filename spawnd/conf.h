@@ -31,6 +31,7 @@ struct common_conf {
 	const char	*gcore;
 	const char	*debug_cmd;
 	const char	*verify_key;		/* for URLs */
+	unsigned	 cleanup;		/* s: housekeeping */
 	unsigned	 refresh;		/* s, 0: off */
 };
 

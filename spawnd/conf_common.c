@@ -263,21 +263,6 @@ const struct kw common_kw[] = {
 
 /* ---- top level only ---- */
 
-/* Nothing here waits to be cleaned up. */
-static void
-cleanup_read(struct kw_reader *r, void *object)
-{
-	struct diag_place place = r->place;
-	uint64_t value;
-
-	(void)object;
-	kw_equals(r);
-	if (!kw_number(r, KW_KIND_SECONDS, 1, 3600, &value))
-		return;
-	no_effect(r, &place);
-	kw_next(r);
-}
-
 #define REFRESH_MIN	10
 #define REFRESH_MAX	604800
 
@@ -330,7 +315,7 @@ const struct kw top_kw[] = {
 	KW_CALL("id", section_read),
 	KW_TEXT("gcore", struct common_conf, gcore),
 	KW_TEXT("debug-cmd", struct common_conf, debug_cmd),
-	KW_CALL("cleanup interval", cleanup_read),
+	KW_SECONDS("cleanup interval", struct common_conf, cleanup, 1, 3600),
 	KW_CALL("refresh", refresh_read),
 	KW_CALL("verify key", verify_key_read),
 	KW_END

@@ -24,9 +24,9 @@ common_print(const char *who, const struct common_conf *c, FILE *fp)
 	    (unsigned)c->log.debug, or_dash(c->log_path),
 	    or_dash(c->debug_path));
 	fprintf(fp, "%s title %s core %s gcore %s debug-cmd %s "
-	    "refresh %u key %s\n", who, or_dash(c->proctitle),
+	    "cleanup %u refresh %u key %s\n", who, or_dash(c->proctitle),
 	    or_dash(c->coredump), or_dash(c->gcore), or_dash(c->debug_cmd),
-	    c->refresh, or_dash(c->verify_key));
+	    c->cleanup, c->refresh, or_dash(c->verify_key));
 }
 
 static void

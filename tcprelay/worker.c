@@ -14,8 +14,6 @@
 /* Ciphertext of one receive call, and records of one turn. */
 #define WORKER_RAW	(256u * 1024)
 #define WORKER_GATHER	(288u * 1024)
-/* How long memory and pipes that nobody uses are kept for the next burst. */
-#define TRIM_TIME	(10 * EV_SECOND)
 
 /* ---- setups */
 
@@ -33,6 +31,7 @@ setup_new(struct worker *w, struct compiled *c)
 	u->idle = u->config->idle * EV_SECOND;
 	u->connect = u->config->connect * EV_SECOND;
 	u->handshake = u->config->handshake * EV_SECOND;
+	u->cleanup = c->worker_common.cleanup * EV_SECOND;
 	u->facts = u->config->log_connections;
 	for (size_t i = 0; i < u->config->nremotes; i++)
 		if (u->config->remotes[i].haproxy != HAPROXY_NO)
@@ -131,7 +130,7 @@ void
 worker_untidy(struct worker *w)
 {
 	if (!ev_timer_pending(&w->trim))
-		ev_timer_set(w->ev, &w->trim, TRIM_TIME, trim_cb, w);
+		ev_timer_set(w->ev, &w->trim, w->now->cleanup, trim_cb, w);
 }
 
 static void

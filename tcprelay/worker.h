@@ -42,6 +42,8 @@ struct setup {
 	struct keyproc		*keys;	/* who signs for both; NULL: we */
 	struct setup		*next;	/* on the worker's list */
 	uint64_t		 idle, connect, handshake;	/* ns, idle 0 */
+	/* how long what nobody uses is kept for the next burst, ns */
+	uint64_t		 cleanup;
 	bool			 facts;	/* sessions need struct facts */
 };
 

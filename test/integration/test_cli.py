@@ -658,7 +658,6 @@ def test_0_foreground(service, port):
 
 LATER = """refresh = 60
 verify key = /etc/some.pub
-cleanup interval = 5
 regex-match-case = yes
 syslog filter = 0xff
 id = spawnd {{
@@ -672,7 +671,7 @@ id = tcprelay {{
 	remote = {{ address = 127.0.0.1 port = 9 }}
 }}
 """
-LATER_SAID = ["refresh", "verify key", "cleanup interval",
+LATER_SAID = ["refresh", "verify key",
               "regex-match-case", "syslog filter", "status socket",
               "flag = accounting", "aaa.protocol", "ipc key", "key process"]
 

@@ -377,8 +377,7 @@ FILES = r"\d+: warning: tls( psk-file)?: cannot (load|read) .*'/etc/"
 
 # what else may, and must, be said; of tcprelay, of spawnd as well
 SAID = {
-    "21": ([r"5: warning: cleanup interval: no effect here",
-            r"8: warning: syslog filter: no effect here"], []),
+    "21": ([r"8: warning: syslog filter: no effect here"], []),
     "26": ([r"8: warning: environment variable 'NOT_SET_STAYS' is not set"],
            []),
     "28": ([r"2: warning: refresh: no URL in the configuration"],

@@ -343,7 +343,7 @@ NO_DEFAULT = {
     "include", "alias", "setenv", "permit", "deny", "listen", "spawn",
     "remote", "tls sni", "mavis", "address", "cert-file", "port", "path",
     # what has no effect here
-    "syslog filter", "cleanup interval",
+    "syslog filter",
     # not in this version
     "verify key", "status socket",
 }

@@ -17,7 +17,8 @@ LAYERS = {
                  "spawnd": {"board.h", "program.h", "conf.h", "spawnd.h",
                             "channel.h"}},
 }
-FRONT_ENDS = {"conf.c": {"parse.h"}}	# languages are read by spawnd's reader
+# languages are read by spawnd's reader
+FRONT_ENDS = {"conf.c": {"parse.h"}, "conf_build.h": {"parse.h"}}
 
 
 def sources(folder, suffixes=(".c", ".h")):

@@ -541,10 +541,9 @@ static const struct {
 	    "  single process = yes\n  listen { port = 1 }\n"
 	    "  spawn { exec = /bin/sh }\n}\nid = sh {\n}\n" T, 0,
 	    { "main:4: warning: exec: not used by a single process" } },
-	{ "what has no effect", "cleanup interval = 5\n"
+	{ "what has no effect",
 	    "regex-match-case = no\nregex-match-case = yes\n" S T, 0,
-	    { "main:1: warning: cleanup interval: no effect here",
-	    "main:3: warning: regex-match-case: no effect here" } },
+	    { "main:2: warning: regex-match-case: no effect here" } },
 	{ "but has a range", "cleanup interval = 3601\n" S T, 78,
 	    { "main:1: cleanup interval: 3601 is out of range (1 to 3600)" } },
 	{ "no such host", "id = spawnd {\n"

@@ -113,7 +113,7 @@ static const struct {
 	{ "18", NULL, NULL, 0, 1, 2, 0 },
 	{ "19", NULL, NULL, 0, 2, 1, 0 },
 	{ "20", NULL, NULL, 0, 1, 1, 0 },
-	{ "21", NULL, NULL, 0, 1, 1, 2 },
+	{ "21", NULL, NULL, 0, 1, 1, 1 },
 	{ "22", NULL, NULL, ALONE, 5, 0, 0 },
 	{ "24", NULL, NULL, 0, 2, 2, 0 },
 	{ "25-1", NULL, NULL, 0, 1, 1, 0 },

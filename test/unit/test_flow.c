@@ -23,6 +23,7 @@
 /* in writes to what the flow reads, out reads what it writes. */
 struct rig {
 	struct worker	 w;
+	struct setup	 setup;
 	struct board_seat seat;
 	struct flow	 flow;
 	struct stream	 from, to;
@@ -74,6 +75,8 @@ rig_open(struct rig *r, int family, bool splice)
 	r->w.env.pool = buf_pool_new();
 	r->w.copy = malloc(WORKER_HEAD + WORKER_COPY);
 	r->w.pipes = splice ? splice_pool_new() : NULL;
+	r->setup.cleanup = 2 * EV_SECOND;
+	r->w.now = &r->setup;
 	r->w.seat = &r->seat;
 	atomic_init(&r->seat.max, 10);
 	pair(fds, family);
