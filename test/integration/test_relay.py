@@ -3,7 +3,6 @@ every kind of wire, whole and one byte at a time, however it was accepted; and
 what does not fit into a table."""
 
 import hashlib
-import os
 import socket
 import threading
 import time
@@ -80,8 +79,8 @@ def theatre(tmp_path_factory, certs):
 
 
 def crossings():
-    """All wires, whole and trickled, where the master accepts; the other ways to
-    accept differ only before the first byte."""
+    """All wires, whole and trickled, where the master accepts; the other ways
+    to accept differ only before the first byte."""
     for wire in WIRES:
         for accept in stage.ACCEPTS:
             if accept != "master" and wire not in ("plain", "tls to tls"):
@@ -145,15 +144,6 @@ class Pusher(lib.Backend):
             pass
 
 
-@pytest.fixture
-def no_quarantine(monkeypatch):
-    """So that memory given back can be used again under ASan, too."""
-    options = os.environ.get("ASAN_OPTIONS", "")
-    monkeypatch.setenv("ASAN_OPTIONS",
-                       options + ":quarantine_size_mb=0"
-                       ":thread_local_quarantine_size_kb=0")
-
-
 def wait_stalled(progress):
     """Until a number does not change for half a second."""
     last, since = progress(), time.monotonic()
@@ -172,8 +162,8 @@ SIZE = 64 << 20
 
 @pytest.mark.parametrize("tls", [False,
                                  pytest.param(True, marks=pytest.mark.tls)])
-def test_client_that_does_not_read(no_quarantine, service, backend, port, certs,
-    tls):
+def test_client_that_does_not_read(no_quarantine, service, backend,
+        port, certs, tls):
     """The worker's memory stays bounded and nothing is lost."""
     server = backend(Pusher, SIZE)
     s = service(stage.config(
@@ -204,8 +194,8 @@ def test_client_that_does_not_read(no_quarantine, service, backend, port, certs,
 
 @pytest.mark.parametrize("tls", [False,
                                  pytest.param(True, marks=pytest.mark.tls)])
-def test_destination_that_does_not_read(no_quarantine, service, backend, port, certs,
-    tls):
+def test_destination_that_does_not_read(no_quarantine, service, backend,
+        port, certs, tls):
     server = backend(lib.Slow)
     s = service(stage.config(
         port, server.remote, listen="tls = yes" if tls else "",
