@@ -50,8 +50,23 @@ text_set(struct listener *l)
 	char addr[NET_TEXT];
 
 	snprintf(l->text, sizeof(l->text), "%s%s", net_text(&l->addr, addr),
-	    l->conf->both && l->addr.sa.sa_family == AF_INET6 ?
-	    " (IPv4 and IPv6)" : "");
+	    l->addr.sa.sa_family == AF_INET6 && net_is_any(&l->addr) &&
+	    !l->conf->v6only ? " (IPv4 and IPv6)" : "");
+}
+
+/* Where a block without address listens, if there is no IPv6 here. */
+static void
+addr_set(struct listener *l)
+{
+	const struct net_addr *addr = &l->conf->addr;
+
+	l->addr = *addr;
+	if (!l->conf->both || addr->sa.sa_family != AF_INET6 ||
+	    net_have_ipv6())
+		return;
+	l->addr = (struct net_addr){ .len = sizeof(l->addr.in) };
+	l->addr.in.sin_family = AF_INET;
+	net_set_port(&l->addr, net_port(addr));
 }
 
 static void
@@ -77,7 +92,7 @@ listener_new(struct master *m, const struct listener_conf *conf,
 	l->generation = generation;
 	l->fd = -1;
 	l->expect = 1;
-	l->addr = conf->addr;
+	addr_set(l);
 	text_set(l);
 	record_set(l);
 	sticky_set_up(l);
@@ -140,10 +155,8 @@ unix_finish(const struct listener_conf *c)
 /* Options that accepted sockets inherit, so that none has to be set again
  * for each connection. */
 static int
-options_set(int fd, const struct listener_conf *c)
+options_set(int fd, const struct listener_conf *c, int family)
 {
-	int family = c->addr.sa.sa_family;
-
 	if (family == AF_UNIX)
 		return 0;
 	if (c->protocol == IPPROTO_TCP &&
@@ -153,21 +166,22 @@ options_set(int fd, const struct listener_conf *c)
 }
 
 static int
-bind_socket(int fd, const struct listener_conf *c)
+bind_socket(int fd, const struct listener_conf *c,
+    const struct net_addr *addr)
 {
 	int on = 1, v6only = c->v6only;
 
-	if (c->addr.sa.sa_family == AF_UNIX)
-		return stale_remove(&c->addr) == -1 ? -1 :
-		    bind(fd, &c->addr.sa, c->addr.len);
+	if (addr->sa.sa_family == AF_UNIX)
+		return stale_remove(addr) == -1 ? -1 :
+		    bind(fd, &addr->sa, addr->len);
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == -1)
 		return -1;
-	if (c->addr.sa.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6,
+	if (addr->sa.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6,
 	    IPV6_V6ONLY, &v6only, sizeof(v6only)) == -1)
 		return -1;
 	if (c->vrf != NULL && net_vrf(fd, c->vrf) == -1)
 		return -1;
-	return bind(fd, &c->addr.sa, c->addr.len);
+	return bind(fd, &addr->sa, addr->len);
 }
 
 static int
@@ -177,6 +191,77 @@ backlog_of(const struct listener *l)
 	    l->conf->backlog;
 }
 
+#ifdef SO_REUSEPORT
+static int
+beside_set(int fd, int on)
+{
+	return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+}
+#else
+static int
+beside_set(int fd, int on)
+{
+	(void)fd;
+	return on ? -1 : 0;
+}
+#endif
+
+/* A wildcard and an address that it includes. */
+static bool
+overlap(const struct listener_conf *a, const struct listener_conf *b)
+{
+	return a->addr.len > 0 && b->addr.len > 0 &&
+	    a->addr.sa.sa_family != AF_UNIX &&
+	    b->addr.sa.sa_family != AF_UNIX && a->type == b->type &&
+	    a->protocol == b->protocol &&
+	    net_port(&a->addr) == net_port(&b->addr) &&
+	    (net_is_any(&a->addr) || net_is_any(&b->addr)) &&
+	    (a->vrf == NULL ? b->vrf == NULL :
+	    b->vrf != NULL && strcmp(a->vrf, b->vrf) == 0);
+}
+
+/* How many listeners of ours l overlaps with; they permit it or not. */
+static unsigned
+neighbours_set(const struct listener *l, int on)
+{
+	unsigned n = 0;
+	int reason = errno;
+
+	for (const struct listener *o = l->master->listeners; o != NULL;
+	    o = o->next)
+		if (o != l && o->fd != -1 && overlap(o->conf, l->conf) &&
+		    beside_set(o->fd, on) == 0)
+			n++;
+	errno = reason;
+	return n;
+}
+
+static int
+socket_open(const struct listener *l, bool beside)
+{
+	const struct listener_conf *c = l->conf;
+	int family = l->addr.sa.sa_family;
+	int fd = net_socket(family, c->type, c->protocol);
+
+	if (fd == -1)
+		return -1;
+	if ((beside && beside_set(fd, 1) == -1) ||
+	    bind_socket(fd, c, &l->addr) == -1 ||
+	    options_set(fd, c, family) == -1 ||
+	    (family == AF_UNIX && unix_finish(c) == -1) ||
+	    listen(fd, backlog_of(l)) == -1 ||
+	    (beside && beside_set(fd, 0) == -1)) {
+		net_close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/*
+ * Linux lets a wildcard and an address listen on one port only if both permit
+ * it, by an option that would let others in as well. So it is set only where
+ * a listener of ours is in the way, and only for that moment.
+ */
 int
 listener_open(struct listener *l)
 {
@@ -187,15 +272,13 @@ listener_open(struct listener *l)
 		errno = ENOENT;		/* no such socket was inherited */
 		return -1;
 	}
-	fd = net_socket(c->addr.sa.sa_family, c->type, c->protocol);
+	fd = socket_open(l, false);
+	if (fd == -1 && errno == EADDRINUSE && neighbours_set(l, 1) > 0) {
+		fd = socket_open(l, true);
+		neighbours_set(l, 0);
+	}
 	if (fd == -1)
 		return -1;
-	if (bind_socket(fd, c) == -1 || options_set(fd, c) == -1 ||
-	    (c->addr.sa.sa_family == AF_UNIX && unix_finish(c) == -1) ||
-	    listen(fd, backlog_of(l)) == -1) {
-		net_close(fd);
-		return -1;
-	}
 	if (net_port(&c->addr) == 0 && c->addr.sa.sa_family != AF_UNIX &&
 	    net_local(fd, &l->addr) == 0)
 		text_set(l);		/* "any" has become a number */
@@ -320,7 +403,7 @@ listener_adopt(struct listener *l, const struct listener_conf *c,
 	text_set(l);
 	if (l->fd == -1)
 		return;
-	if (options_set(l->fd, c) == -1 || (c->addr.sa.sa_family == AF_UNIX &&
+	if (options_set(l->fd, c, l->addr.sa.sa_family) == -1 || (c->addr.sa.sa_family == AF_UNIX &&
 	    unix_finish(c) == -1))
 		log_warn("%s: options: %s", l->text, strerror(errno));
 	(void)listen(l->fd, backlog_of(l));
