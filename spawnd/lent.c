@@ -303,8 +303,11 @@ lent_free(struct lents *ls, struct lent **p)
 
 	*p = l->next;
 	ls->n--;
-	/* The others hold it too: epoll has to be told. */
-	ev_close_shared(ls->own->ev, l->fd);
+	/* Now, not at the end of the round: the master that asked for it
+	 * drains and closes its own as soon as it hears from us, and who came
+	 * to our copy then would be reset. */
+	ev_del(ls->own->ev, l->fd);
+	close(l->fd);
 	compiled_unref(l->conf);
 	free(l);
 }
