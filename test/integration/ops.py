@@ -96,17 +96,33 @@ def wait_ready(s, n, timeout=None):
     return lib.wait_until(look, f"{n} ready workers", timeout, 0.05)
 
 
+def socket_inodes(state, port, peer=None):
+    """Inodes of TCP sockets: "listening" ones, or the "connected" one whose
+    other end has port peer. There may be very many others in TIME_WAIT, which
+    only ss(8) knows how to leave out."""
+    if lib.have("ss"):
+        out = subprocess.run(
+            ["ss", "-Htne", "state", state, "sport", "=", f":{port}"] +
+            (["and", "dport", "=", f":{peer}"] if peer else []),
+            capture_output=True, text=True).stdout
+        found = re.findall(r"\bino:(\d+)", out)
+    else:
+        regex = re.compile(rf"^ *\d+: \w+:{port:04X} \w+:{peer or 0:04X} "
+                           rf"{'0[^6A]' if peer else '0A'} (?:\S+ +){{5}}"
+                           r"(\d+)", re.M)
+        found = []
+        for table in ("tcp", "tcp6"):
+            with contextlib.suppress(OSError):
+                found += regex.findall(pathlib.Path("/proc/net", table)
+                                       .read_text())
+    return [i for i in found if i != "0"]
+
+
 def inode_of_peer(sock):
-    """The other end of a client's TCP socket, as /proc knows it."""
-    local, remote = sock.getsockname()[1], sock.getpeername()[1]
-    for table in ("tcp", "tcp6"):
-        with open(f"/proc/net/{table}") as f:
-            for line in f.readlines()[1:]:
-                words = line.split()
-                ports = [int(w.rpartition(":")[2], 16) for w in words[1:3]]
-                if ports == [remote, local] and words[9] != "0":
-                    return words[9]
-    return None
+    """The other end of a client's socket."""
+    found = socket_inodes("connected", sock.getpeername()[1],
+                          sock.getsockname()[1])
+    return found[0] if found else None
 
 
 def serving_pid(s, sock):

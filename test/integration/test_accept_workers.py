@@ -2,8 +2,6 @@
 hold, and what happens to sockets that are lent."""
 
 import os
-import pathlib
-import re
 import signal
 import threading
 
@@ -29,15 +27,9 @@ def relay(service, backend, port):
 
 def lent(s, pid, port):
     """Whether that worker has the listening socket."""
-    inodes = set()
-    for table in ("tcp", "tcp6"):
-        for line in pathlib.Path(f"/proc/net/{table}").read_text() \
-                .splitlines()[1:]:
-            words = line.split()
-            if words[3] == "0A" and \
-                    int(words[1].rpartition(":")[2], 16) == port:
-                inodes.add(f"socket:[{words[9]}]")
-    return bool(inodes & set(lib.descriptors(pid).values()))
+    inodes = ops.socket_inodes("listening", port)
+    return bool({f"socket:[{i}]" for i in inodes} &
+                set(lib.descriptors(pid).values()))
 
 
 def test_growth(relay, port):
