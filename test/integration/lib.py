@@ -146,6 +146,16 @@ def children(pid):
     return sorted(out)
 
 
+def has_channel(pid):
+    """Whether descriptor 0 is a socket; True where we may not look."""
+    try:
+        return os.readlink(f"/proc/{pid}/fd/0").startswith("socket:")
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+
+
 def session_members(leader):
     """Processes of the session that pid leader began, living ones."""
     out = []
@@ -253,8 +263,9 @@ class Service:
         return self.proc.pid
 
     def workers(self):
-        """Process ids of the living workers."""
-        found = children(self.pid)
+        """Process ids of the living workers: children whose descriptor 0 is
+        a channel, not those that try a file or a key for a moment."""
+        found = [p for p in children(self.pid) if has_channel(p)]
         self.seen.update(found)
         return found
 
