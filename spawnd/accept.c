@@ -238,6 +238,8 @@ room(struct listener *l, enum dispatch_verdict *v, struct proc **p)
 		return false;
 	case DISPATCH_OVERLOAD:
 		overload_look(m);
+		/* full and yet no overload: never spin on it */
+		m->stalled = !m->overload;
 		listeners_update(m);
 		return m->overload && overload_policy(m) != OVERLOAD_QUEUE;
 	}

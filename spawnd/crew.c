@@ -50,26 +50,33 @@ member_set(struct dispatch_worker *w, const struct proc *p)
 	w->idle_since = p->idle_since;
 }
 
+/* Without memory the youngest are not seen for a while. */
+static void
+crew_room(struct crew *c, size_t room)
+{
+	void *workers = reallocarray(c->workers, room, sizeof(*c->workers));
+	void *procs = workers == NULL ? NULL :
+	    reallocarray(c->procs, room, sizeof(*c->procs));
+
+	if (workers != NULL)
+		c->workers = workers;
+	if (procs == NULL)
+		return;
+	c->procs = procs;
+	c->room = room;
+}
+
 void
 crew_refresh(struct master *m)
 {
 	struct crew *c = &m->crew;
 
-	if (c->room < m->nprocs) {
-		size_t room = m->nprocs + 16;
-
-		c->workers = reallocarray(c->workers, room,
-		    sizeof(*c->workers));
-		c->procs = reallocarray(c->procs, room, sizeof(*c->procs));
-		if (c->workers == NULL || c->procs == NULL) {
-			log_err("out of memory");
-			abort();
-		}
-		c->room = room;
-	}
+	if (c->room < m->nprocs)
+		crew_room(c, m->nprocs + 16);
 	rule_set(m);
 	c->n = 0;
-	for (struct proc *p = m->oldest; p != NULL; p = p->newer) {
+	for (struct proc *p = m->oldest; p != NULL && c->n < c->room;
+	    p = p->newer) {
 		if (p->generation != m->generation || p->state == PROC_DEAD)
 			continue;
 		member_set(&c->workers[c->n], p);

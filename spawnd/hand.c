@@ -329,7 +329,7 @@ static void
 hand_doubled(struct proc *p)
 {
 	log_warn("worker %ld took a connection that was moved, killed",
-	    (long)p->pid);
+	    (long)p->known_as);
 	proc_kill(p, SIGKILL);
 }
 
@@ -433,7 +433,7 @@ hand_returned(struct proc *p, uint64_t id, uint32_t reason)
 	struct hand *h = kept_find(p, id, p->seats == NULL);
 
 	log_debug(DEBUG_PROC, "worker %ld gave a connection back, reason %u",
-	    (long)p->pid, reason);
+	    (long)p->known_as, reason);
 	if (p->seats == NULL && (h == NULL || !h->moved) && p->users > 0)
 		p->users--;
 	if (h == NULL)

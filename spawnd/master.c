@@ -477,7 +477,7 @@ single_start(struct master *m, int limit)
 
 	if (d == NULL || p == NULL)
 		return -1;
-	p->limit = (uint32_t)(limit - 10) / 2;
+	p->limit = limit < 12 ? 1 : (uint32_t)(limit - 10) / 2;
 	m->single = own_single(m->program, m->ev, &p->seats->board,
 	    p->column, &hooks, m);
 	if (m->single == NULL)

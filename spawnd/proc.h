@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "../misc/ev.h"
+#include "../misc/log.h"
 #include "board.h"
 #include "channel.h"
 #include "hand.h"
@@ -75,6 +76,7 @@ struct proc {
 	uint64_t	 pinged;	/* last PING */
 	uint64_t	 suspected_at;
 	uint64_t	 ping;		/* number of the last one */
+	struct log_limit complaints;
 	struct ev_task	 gone;
 	struct ev_timer	 kill;
 };
@@ -102,7 +104,7 @@ bool	 proc_open(const struct proc *);
  * gone; both are dealt with here. */
 bool	 proc_send(struct proc *, enum channel_type, const void *, size_t,
 	    const void *, size_t, const int *fds, unsigned nfds);
-/* Everything that is in the channel now. */
+/* Everything that is in the channel now, at the least. */
 void	 proc_read(struct proc *);
 /* Told to end when idle. What it was not sent goes to others. */
 void	 proc_may_die(struct proc *);

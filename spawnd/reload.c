@@ -661,6 +661,31 @@ load_begin(struct master *m)
 	return true;
 }
 
+static bool
+fd_copy(int *to, int from)
+{
+	*to = from == -1 ? -1 : fcntl(from, F_DUPFD_CLOEXEC, 0);
+	return from == -1 || *to != -1;
+}
+
+/* The same once more. -1, errno: no descriptors. */
+static int
+loaded_copy(struct loaded *to, const struct loaded *from)
+{
+	int error;
+
+	if (fd_copy(&to->bundle, from->bundle) &&
+	    fd_copy(&to->secrets, from->secrets) &&
+	    fd_copy(&to->shared, from->shared)) {
+		to->conf = compiled_ref(from->conf);
+		return 0;
+	}
+	error = errno;
+	loaded_clear(to);
+	errno = error;
+	return -1;
+}
+
 void
 reload_start(struct master *m, enum reload_kind kind)
 {
@@ -685,13 +710,10 @@ reload_start(struct master *m, enum reload_kind kind)
 	loaded_init(&r->conf);
 	master_title(m);
 	if (kind == RELOAD_WORKERS) {
-		r->conf.conf = compiled_ref(m->conf.conf);
-		r->conf.bundle = fcntl(m->conf.bundle, F_DUPFD_CLOEXEC, 0);
-		r->conf.secrets = m->conf.secrets == -1 ? -1 :
-		    fcntl(m->conf.secrets, F_DUPFD_CLOEXEC, 0);
-		r->conf.shared = m->conf.shared == -1 ? -1 :
-		    fcntl(m->conf.shared, F_DUPFD_CLOEXEC, 0);
-		reload_prepare(m);
+		if (loaded_copy(&r->conf, &m->conf) == -1)
+			reload_fail(m, strerror(errno));
+		else
+			reload_prepare(m);
 	} else if (!load_begin(m))
 		reload_fail(m, strerror(errno));
 }

@@ -26,6 +26,11 @@
 #define FEATURES_BROKER	(FEATURE_BATCH | FEATURE_BOARD | FEATURE_TICKETS)
 #define FEATURES_ALL	(FEATURES_BROKER | FEATURE_CONFIG | FEATURE_LEND)
 
+/* More than any channel holds, so what was there when reading began is read,
+ * and a worker that never stops talking is interrupted. */
+#define READ_MAX	16384
+#define COMPLAINTS	(10 * EV_SECOND)	/* about one worker, five in */
+
 static void	 channel_readable(void *, int);
 static void	 channel_writable(void *, int);
 static void	 channel_lost(void *, int);
@@ -158,6 +163,21 @@ proc_tickets(struct proc *p)
 
 /* ---- what workers say ---- */
 
+/* Workers may be somebody else's by now: they do not get to fill the log. */
+static bool
+may_complain(struct proc *p)
+{
+	unsigned held = 0;
+
+	if (!log_allow(&p->complaints, ev_now(p->master->ev), COMPLAINTS, 5,
+	    &held))
+		return false;
+	if (held > 0)
+		log_warn("worker %ld: %u more complaints",
+		    (long)p->known_as, held);
+	return true;
+}
+
 /* An own worker shows itself: it gets what was agreed, in this order. */
 static void
 got_hello(struct proc *p, const struct channel_message *msg)
@@ -253,8 +273,10 @@ got_done(struct proc *p, const struct channel_message *msg)
 		return;
 	memcpy(&count, msg->payload, sizeof(count));
 	if (count.count > p->users) {
-		log_warn("worker %ld reports %u ended connections, has %u",
-		    (long)p->known_as, count.count, p->users);
+		if (may_complain(p))
+			log_warn("worker %ld reports %u ended connections, "
+			    "has %u", (long)p->known_as, count.count,
+			    p->users);
 		count.count = p->users;
 	}
 	p->users -= count.count;
@@ -271,9 +293,22 @@ got_max(struct proc *p, const struct channel_message *msg)
 	limit_set(p, count.count);
 }
 
+/* Who retires without users has no reason to stay. */
+static unsigned
+count_lingering(const struct master *m)
+{
+	unsigned n = 0;
+
+	for (const struct proc *p = m->oldest; p != NULL; p = p->newer)
+		n += p->state == PROC_RETIRING && proc_use(p) == 0;
+	return n;
+}
+
 static void
 got_dying(struct proc *p, const struct channel_message *msg)
 {
+	struct master *m = p->master;
+
 	(void)msg;
 	if (p->state != PROC_READY && p->state != PROC_STARTING)
 		return;
@@ -281,15 +316,20 @@ got_dying(struct proc *p, const struct channel_message *msg)
 	lend_drop(p);
 	proc_set(p, PROC_RETIRING);
 	hand_flush(p);			/* to others */
-	master_changed(p->master);
+	/* each would be replaced, and the next one might do the same */
+	if (count_lingering(m) > m->conf.conf->broker.spawn.instances_max)
+		crew_ended(m, 0, true);
+	master_changed(m);
 }
 
 static void
 got_bad_config(struct proc *p, const struct channel_message *msg)
 {
 	p->bad_config = true;
-	log_err("worker %ld: configuration not usable: %.*s", (long)p->known_as,
-	    (int)msg->len, (const char *)msg->payload);
+	if (may_complain(p))
+		log_err("worker %ld: configuration not usable: %.*s",
+		    (long)p->known_as, (int)msg->len,
+		    (const char *)msg->payload);
 	reload_proc_failed(p);
 	/* one that cannot even start ends by itself */
 }
@@ -380,7 +420,7 @@ proc_read(struct proc *p)
 	static alignas(8) uint8_t buf[CHANNEL_MAX];
 	struct channel_message msg;
 
-	while (p->channel.fd != -1) {
+	for (int i = 0; i < READ_MAX && p->channel.fd != -1; i++) {
 		switch (channel_recv(&p->channel, buf, &msg)) {
 		case CHANNEL_NOTHING:
 			return;
