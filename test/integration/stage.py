@@ -107,6 +107,11 @@ def cpu_time(pid):
     return (int(rest[11]) + int(rest[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def sanitized():
+    """Whether the programs under test were built with sanitizers."""
+    return b"__asan_init" in lib.TCPRELAY.read_bytes()
+
+
 # ---- streams with a half-close, plain and TLS
 
 class Line:

@@ -3,8 +3,10 @@ strict; the upper one leaves room for a machine that is busy with other tests,
 and its second is taken from the service's own clock where that tells."""
 
 import contextlib
+import os
 import socket
 import ssl
+import subprocess
 import threading
 import time
 
@@ -387,3 +389,106 @@ def test_closing(service, backend, port, certs):
         clock.check(t)
         assert got["end"] == end
         raw.close()
+
+
+# ---- the clock on the wall
+
+STEP = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+static long
+step(void)
+{
+	return access(getenv("STEP_FILE"), F_OK) == 0 ?
+	    atol(getenv("STEP")) : 0;
+}
+
+int
+clock_gettime(clockid_t id, struct timespec *t)
+{
+	static int (*real)(clockid_t, struct timespec *);
+	int r;
+
+	if (real == NULL)
+		real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT,
+		    "clock_gettime");
+	r = real(id, t);
+	if (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE)
+		t->tv_sec += step();
+	return r;
+}
+
+time_t
+time(time_t *t)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (t != NULL)
+		*t = now.tv_sec;
+	return now.tv_sec;
+}
+
+int
+gettimeofday(struct timeval *restrict t, void *restrict zone)
+{
+	struct timespec now;
+
+	(void)zone;
+	clock_gettime(CLOCK_REALTIME, &now);
+	t->tv_sec = now.tv_sec;
+	t->tv_usec = now.tv_nsec / 1000;
+	return 0;
+}
+"""
+
+
+@pytest.fixture(scope="session")
+def stepping_clock(tmp_path_factory):
+    """A library that moves the wall clock once a file exists."""
+    if stage.sanitized():
+        pytest.skip("sanitizers want to be the first library")
+    cc = os.environ.get("CC", "cc").split()
+    if not lib.have(cc[0]):
+        pytest.skip("no C compiler")
+    where = tmp_path_factory.mktemp("clock")
+    source, library = where / "step.c", where / "step.so"
+    source.write_text(STEP)
+    subprocess.run([*cc, "-shared", "-fPIC", "-o", library, source, "-ldl"],
+                   check=True)
+    return library
+
+
+@pytest.mark.parametrize("step", [86400, -86400])
+def test_clock_step(service, backend, port, stepping_clock, tmp_path, step):
+    """A step of the wall clock neither fires nor delays anything; only the
+    log shows it (9, row 50)."""
+    server = backend(lib.Recorder)
+    hole = backend(lib.BlackHole)
+    file = tmp_path / "now"
+    s = service(stage.config(
+        port, [server.remote, hole.remote], top="log format = json",
+        relay="idle timeout = 2 connect timeout = 1 dead time = 1"),
+        env={"LD_PRELOAD": stepping_clock, "STEP_FILE": file, "STEP": step})
+    with lib.connect(port) as c, lib.connect(port) as second:
+        clock = Clock()
+        c.sendall(b"x")
+        lib.wait_until(lambda: clock.now > 0.5, "half a second")
+        file.touch()
+        assert lib.read_all(c) == b""
+        clock.check(2)
+        second.settimeout(lib.TIMEOUT)
+        lib.read_all(second)
+    s.wait_for('"event":"session"', count=2)
+    lines = stage.json_lines(s)
+    days = {x["time"][:10] for x in lines}
+    assert len(days) >= 2, days
+    assert {x["end"] for x in lines if x.get("event") == "session"} == \
+        {"idle"}
+    assert all(1900 < x["ms"] < 10000 for x in lines
+               if x.get("event") == "session")
