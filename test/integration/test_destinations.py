@@ -432,6 +432,9 @@ def test_keepalive_and_nodelay(service, backend, port):
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
             assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
             assert tos_of(sock) == 40, side
+            # nobody sets sizes: the system tunes them (9, row 46)
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) > \
+                2 * 16512
             assert fcntl.fcntl(sock, fcntl.F_GETFL) & os.O_NONBLOCK
         front = socks["client"]
         assert [front.getsockopt(socket.IPPROTO_TCP, o) for o in (

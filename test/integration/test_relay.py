@@ -3,7 +3,11 @@ every kind of wire, whole and one byte at a time, however it was accepted; and
 what does not fit into a table."""
 
 import hashlib
+import os
+import re
+import signal
 import socket
+import subprocess
 import threading
 import time
 
@@ -359,3 +363,49 @@ def test_orderly_end_is_no_reset(service, backend, port):
             c.sendall(b"ab")
             assert len(lib.read_all(c)) == 50000
     assert not s.grep("end=local-error")
+
+
+# ---- taking what is there
+
+@pytest.mark.skipif(not lib.have("strace"), reason="no strace")
+@pytest.mark.parametrize("accept", ["master", "workers"])
+def test_accepts_in_batches(service, backend, port, tmp_path, accept):
+    """One wake-up takes what is queued, 64 at the most (6.5, 9 row 53)."""
+    n = 100
+    echo = backend(lib.Echo)
+    s = service(stage.config(port, echo.remote, listen=stage.ACCEPTS[
+        accept].get("listen", "") + " backlog = 512"))
+    worker, = s.wait_workers(1)
+    lib.echo_once(port)
+    stopped = [s.pid, worker]
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    socks = [lib.connect(port) for _ in range(n)]
+    trace = tmp_path / "trace"
+    strace = subprocess.Popen(
+        ["strace", "-e", "trace=accept4,accept,epoll_wait", "-o", trace,
+         "-p", str(s.pid if accept == "master" else worker)],
+        stderr=subprocess.PIPE)
+    try:
+        if b"attached" not in strace.stderr.readline():
+            pytest.skip("strace may not attach")
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+        for c in socks:
+            lib.roundtrip(c, b"x")
+            c.close()
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+        strace.send_signal(signal.SIGINT)
+        strace.communicate()
+    batches, current = [], 0
+    for line in trace.read_text().splitlines():
+        if line.startswith("epoll_wait"):
+            batches.append(current)
+            current = 0
+        elif re.match(r"accept4?\(.*= \d+", line):
+            current += 1
+    batches.append(current)
+    assert sum(batches) == n, batches
+    assert 16 <= max(batches) <= 64, batches
