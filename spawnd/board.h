@@ -34,6 +34,8 @@ struct board_seat {
 	_Atomic uint32_t shed;		/* told to stop accepting (overload) */
 	_Atomic uint64_t given;		/* connections handed over, ever */
 	_Atomic uint64_t started;	/* monotonic ns */
+	_Atomic uint32_t rest;		/* not 0: LOOK is wanted, once, when
+					   the column changes */
 } __attribute__((aligned(64)));
 
 /* Written by the worker. use = given + accepted - finished - returned. */

@@ -215,11 +215,12 @@ crew_look(struct master *m)
 	listeners_update(m);
 }
 
-void
+bool
 crew_shrink(struct master *m, uint64_t now)
 {
 	struct crew *c = &m->crew;
 	size_t *gone, n;
+	bool later;
 
 	for (struct proc *p = m->oldest; p != NULL; p = p->newer)
 		if (proc_use(p) > 0)
@@ -229,13 +230,15 @@ crew_shrink(struct master *m, uint64_t now)
 	crew_refresh(m);
 	if (m->ending || m->single != NULL || c->n == 0 ||
 	    (gone = calloc(c->n, sizeof(*gone))) == NULL)
-		return;
+		return false;
 	n = dispatch_shrink(c->workers, c->n, &c->rule, now, IDLE, gone);
 	for (size_t i = 0; i < n; i++)
 		proc_may_die(c->procs[gone[i]]);
-	free(gone);
 	if (n > 0)
 		crew_refresh(m);
+	later = dispatch_shrink(c->workers, c->n, &c->rule, now, 0, gone) > 0;
+	free(gone);
+	return later;
 }
 
 static void

@@ -38,7 +38,8 @@ uint64_t crew_everyone(const struct master *);
 
 /* Start what is missing, let go what is too much, look after overload. */
 void	 crew_look(struct master *);
-void	 crew_shrink(struct master *, uint64_t now);
+/* true: one that is idle may have to go later. */
+bool	 crew_shrink(struct master *, uint64_t now);
 
 /* The channel of a worker that was not told to go has ended: no other one is
  * started until its status has come, which decides when. */

@@ -430,6 +430,16 @@ keys_reaped(struct master *m, pid_t pid, int wstatus)
 	return true;
 }
 
+bool
+keys_owe(const struct master *m, uint64_t since)
+{
+	for (const struct keys *k = m->keys; k != NULL; k = k->next)
+		if (k->channel.fd != -1 &&
+		    (k->pinged != 0 || k->asked < since))
+			return true;
+	return false;
+}
+
 void
 keys_watch(struct master *m, uint64_t now)
 {

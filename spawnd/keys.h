@@ -29,7 +29,9 @@ bool	 keys_give(struct proc *, const struct loaded *, uint32_t generation);
 void	 keys_over(struct master *, uint32_t generation, bool failed);
 /* SIGCHLD: true if it was one of ours. */
 bool	 keys_reaped(struct master *, pid_t, int wstatus);
-/* Signs of life; once a second while something happens. */
+/* One has not answered, or not been asked since then. */
+bool	 keys_owe(const struct master *, uint64_t since);
+/* Signs of life; once a second while they are owed. */
 void	 keys_watch(struct master *, uint64_t now);
 /* SIGUSR2: new log files. */
 void	 keys_logfiles(struct master *);

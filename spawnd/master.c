@@ -133,33 +133,40 @@ master_changed(struct master *m)
 		ev_defer(m->ev, &m->look, look_cb, m);
 }
 
-/* Does anything change by itself? Else the next tick may come late. */
+/*
+ * Is something due by the clock? Else nothing happens that we are not told
+ * of, and the next tick may come late: it is only for workers that have been
+ * silent for minutes.
+ */
 static bool
 restless(const struct master *m)
 {
 	for (const struct proc *p = m->oldest; p != NULL; p = p->newer)
 		if (p->owes != 0 || p->suspected || p->killed ||
-		    p->state == PROC_STARTING)
+		    p->kept.n > 0 || p->state == PROC_STARTING)
 			return true;
-	return crew_everyone(m) > 0 || m->crew.n >
-	    m->conf.conf->broker.spawn.instances_min || m->reload != NULL;
+	return m->stalled || m->reload != NULL || keys_owe(m, m->stirred);
 }
 
 static void
 tick_cb(void *ctx)
 {
 	struct master *m = ctx;
-	bool busy = m->busy;
+	bool busy = m->busy, quiet;
 
 	m->busy = false;
-	proc_watch(m, ev_now(m->ev));
-	if (busy || restless(m))
+	busy |= proc_watch(m, ev_now(m->ev));
+	if (busy)
+		m->stirred = ev_now(m->ev);
+	if (keys_owe(m, m->stirred))
 		keys_watch(m, ev_now(m->ev));
-	crew_shrink(m, ev_now(m->ev));
+	quiet = !crew_shrink(m, ev_now(m->ev)) && !busy;
 	crew_look(m);
 	title_show(m);
-	ev_timer_set(m->ev, &m->tick, busy || restless(m) ? TICK : TICK_IDLE,
-	    tick_cb, m);
+	quiet = quiet && !restless(m) && proc_rest(m);
+	if (!quiet)
+		proc_wake(m);
+	ev_timer_set(m->ev, &m->tick, quiet ? TICK_IDLE : TICK, tick_cb, m);
 }
 
 void
@@ -168,6 +175,7 @@ master_stir(struct master *m)
 	if (m->busy)
 		return;
 	m->busy = true;
+	proc_wake(m);
 	ev_timer_set(m->ev, &m->tick, TICK, tick_cb, m);
 }
 

@@ -101,6 +101,9 @@ struct master {
 	struct ev_timer		 tick, title, end;
 	struct ev_task		 look;		/* crew_look at round's end */
 	bool			 busy;		/* something since the tick */
+	uint64_t		 stirred;	/* when that was last seen, ns */
+	bool			 resting;	/* no tick until told */
+	uint32_t		 rests;		/* number of that rest */
 	uint64_t		 started;	/* ns */
 	uint64_t		 end_began;	/* ns */
 	int			 status;	/* to end with */

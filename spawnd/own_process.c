@@ -152,29 +152,35 @@ process_retire(struct own *o)
 /* ---- end of a round */
 
 /*
- * With the board no message tells that sessions have ended, so a master that
- * turns clients away, or counts them, would learn of it late. The fence: it
- * sets overload and then looks at the column once more, we write the column
- * and then look at overload; one of us must see the other.
+ * With the board no message tells that sessions have begun or ended, so a
+ * master that rests, or turns clients away, would learn of it late. The
+ * fence: it says so and then looks at the column once more, we write the
+ * column and then look at what it says; one of us must see the other.
  */
 static bool
 process_hint(struct process *p)
 {
+	uint32_t rest;
+
 	if (!p->board_shared)
 		return false;
 	atomic_thread_fence(memory_order_seq_cst);
-	return atomic_load_explicit(&p->shared.head->overload,
-	    memory_order_relaxed) != 0;
+	rest = atomic_load_explicit(&p->own.seat->rest, memory_order_relaxed);
+	if (rest != 0 && rest != p->rest) {
+		p->rest = rest;
+		return true;
+	}
+	return p->own.ended > 0 && atomic_load_explicit(
+	    &p->shared.head->overload, memory_order_relaxed) != 0;
 }
 
 static void
 process_round(struct own *o)
 {
 	struct process *p = process_of(o);
-	bool look = false;
+	bool look = process_hint(p);
 
 	if (o->ended > 0) {
-		look = process_hint(p);
 		if (!p->board_shared && !p->lost)
 			(void)spawnd_worker_done(p->link, (unsigned)o->ended);
 		process_interest(p);

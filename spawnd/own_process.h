@@ -19,6 +19,7 @@ struct process {
 	const char		*base;		/* base name of argv[0] */
 	struct spawnd_worker	*link;
 	bool			 lost;		/* the channel is */
+	uint32_t		 rest;		/* of the master, told of it */
 	bool			 board_shared;
 	struct board		 shared, private;
 	struct lents		 lents;

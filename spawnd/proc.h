@@ -118,8 +118,12 @@ void	 proc_tickets(struct proc *);
 void	 proc_logfiles(struct proc *);
 /* SIGCHLD: true if the process was one of ours. */
 bool	 proc_reaped(struct master *, pid_t, int wstatus);
-/* Life signs, once a second (5.4). */
-void	 proc_watch(struct master *, uint64_t now);
+/* Life signs, once a second (5.4). true: there were some on the board. */
+bool	 proc_watch(struct master *, uint64_t now);
+/* Nobody is going to look: who counts on the board is to send LOOK when it
+ * changes. false: it has just changed. */
+bool	 proc_rest(struct master *);
+void	 proc_wake(struct master *);
 /* The board shows something new: a sign of life. */
 bool	 proc_moved(struct proc *);
 /* A message has come. */

@@ -122,15 +122,61 @@ watch(struct proc *p, uint64_t now)
 		ping(p, now);
 }
 
-void
+bool
 proc_watch(struct master *m, uint64_t now)
 {
+	bool moved = false;
+
 	for (struct proc *p = m->oldest, *next; p != NULL; p = next) {
 		next = p->newer;
 		if (p->pid <= 0 || p->state == PROC_DEAD)
 			continue;
-		if (proc_moved(p))
+		if (proc_moved(p)) {
+			moved = true;
 			proc_alive(p);
+		}
 		watch(p, now);
 	}
+	return moved;
+}
+
+static void
+rest_set(struct master *m, uint32_t number)
+{
+	for (struct proc *p = m->oldest; p != NULL; p = p->newer)
+		if (p->seats != NULL)
+			atomic_store_explicit(&board_seat(&p->seats->board,
+			    p->column)->rest, number, memory_order_relaxed);
+}
+
+/*
+ * We say that we rest and then look at the columns once more; a worker
+ * writes its column and then looks whether we rest (process_hint()). The
+ * fences see to it that one of us sees the other.
+ */
+bool
+proc_rest(struct master *m)
+{
+	bool moved = false;
+
+	if (++m->rests == 0)
+		m->rests = 1;
+	m->resting = true;
+	rest_set(m, m->rests);
+	atomic_thread_fence(memory_order_seq_cst);
+	for (struct proc *p = m->oldest; p != NULL; p = p->newer)
+		if (p->pid > 0 && p->state != PROC_DEAD && proc_moved(p)) {
+			moved = true;
+			proc_alive(p);
+		}
+	return !moved;
+}
+
+void
+proc_wake(struct master *m)
+{
+	if (!m->resting)
+		return;
+	m->resting = false;
+	rest_set(m, 0);
 }
