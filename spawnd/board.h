@@ -34,6 +34,12 @@ struct board_seat {
 	_Atomic uint32_t shed;		/* told to stop accepting (overload) */
 	_Atomic uint64_t given;		/* connections handed over, ever */
 	_Atomic uint64_t started;	/* monotonic ns */
+	/*
+	 * Of those, how many the master holds no copy of any more (release
+	 * store, after the closes), and how many a child of its may still
+	 * hold one of (before that store).
+	 */
+	_Atomic uint64_t released, forked;
 	_Atomic uint32_t rest;		/* not 0: LOOK is wanted, once, when
 					   the column changes */
 } __attribute__((aligned(64)));

@@ -20,8 +20,7 @@
 #include "seats.h"
 
 #define TRIES		16	/* workers that may give one back */
-#define KEPT_MANY	32	/* kept copies that are worth a look */
-#define RELEASE		(50 * EV_MS)	/* else looked at so often */
+#define RELEASE		(50 * EV_MS)	/* what is taken, at the latest */
 
 struct hand *
 hand_new(struct master *m, struct listener *l, int fd)
@@ -222,11 +221,26 @@ release_cb(void *ctx)
 		ev_timer_set(m->ev, &m->release, RELEASE, release_cb, m);
 }
 
+void
+hand_forks(struct master *m)
+{
+	m->forked = m->ids;
+	for (struct proc *p = m->oldest; p != NULL; p = p->newer)
+		if (p->seats != NULL) {
+			struct board_seat *s = board_seat(&p->seats->board,
+			    p->column);
+
+			atomic_store_explicit(&s->forked, board_get(
+			    &s->given), memory_order_relaxed);
+		}
+}
+
 /* h was sent to p. */
 static void
 hand_sent(struct proc *p, struct hand *h)
 {
 	struct master *m = p->master;
+	struct board_seat *seat;
 
 	p->served++;
 	if (p->owes == 0)
@@ -234,7 +248,11 @@ hand_sent(struct proc *p, struct hand *h)
 	hand_push(&p->kept, h);
 	if (p->seats == NULL)
 		return;
-	board_add(&board_seat(&p->seats->board, p->column)->given, 1);
+	seat = board_seat(&p->seats->board, p->column);
+	board_add(&seat->given, 1);
+	if (h->record.id <= m->forked)
+		atomic_store_explicit(&seat->forked, board_get(&seat->given),
+		    memory_order_relaxed);
 	if (!ev_timer_pending(&m->release))
 		ev_timer_set(m->ev, &m->release, RELEASE, release_cb, m);
 }
@@ -320,7 +338,7 @@ hand_flush(struct proc *p)
 	}
 	if (p->out.n > 0 && p->state != PROC_STARTING)
 		scatter(p, &p->out);
-	if (p->kept.n >= KEPT_MANY && p->seats != NULL)
+	if (p->kept.n > 0 && p->seats != NULL)
 		hand_release(p);
 }
 
@@ -333,7 +351,10 @@ hand_doubled(struct proc *p)
 	proc_kill(p, SIGKILL);
 }
 
-/* Forget what p has taken, taken being read before the channel was. */
+/*
+ * Forget what p has taken, taken being read before the channel was, and tell
+ * it so: what is nobody else's any more is cheaper to close (5.4).
+ */
 static void
 release_covered(struct proc *p, uint64_t taken)
 {
@@ -344,6 +365,8 @@ release_covered(struct proc *p, uint64_t taken)
 			hand_doubled(p);
 		hand_free(p->master, h);
 	}
+	atomic_store_explicit(&board_seat(&p->seats->board,
+	    p->column)->released, p->released, memory_order_release);
 }
 
 static uint64_t
@@ -366,7 +389,10 @@ hand_release(struct proc *p)
 
 	if (taken == p->released)
 		return;
-	proc_read(p);
+	/* `taken` covers `returned`, and that covers what was sent before */
+	if (board_get(&board_column(&p->seats->board, p->column)->returned) !=
+	    p->returns)
+		proc_read(p);
 	release_covered(p, taken);
 }
 

@@ -56,11 +56,14 @@ void	 hand_settle(struct master *);
 void	 hand_flush(struct proc *);
 /* To everybody, now instead of at the end of the turn. */
 void	 hand_flush_all(struct master *);
-/* Let go of what p has taken by its column of the board. The caller must
- * afterwards read the channel until empty: hand_release() does both. */
+/* Let go of what p has taken by its column of the board, once what it gave
+ * back by message is known. */
 void	 hand_release(struct proc *);
-/* The first half of it alone: the channel was read to its end. */
+/* The same: the channel was read to its end. */
 void	 hand_cover(struct proc *);
+/* Before a fork: until it executes something else, the child has a copy of
+ * everything that is in our hands. */
+void	 hand_forks(struct master *);
 /* TAKEN on the plain channel: the copy is let go a little later, so that a
  * worker that finds it cannot serve after all may still give it back. */
 void	 hand_taken(struct proc *, uint64_t id);

@@ -287,6 +287,7 @@ keys_fork(struct keys *k)
 	if (getentropy(k->nonce, sizeof(k->nonce)) == -1 ||
 	    msg_pair(fds, (int)k->conf->broker.bufsize) == -1)
 		return false;
+	hand_forks(k->master);
 	k->pid = fork();
 	if (k->pid == 0)
 		child_run(k, fds[1]);

@@ -78,6 +78,7 @@ struct master {
 
 	struct listener		*listeners;	/* in the order of the file */
 	uint64_t		 ids;		/* connection ids given out */
+	uint64_t		 forked;	/* the last id at the last fork */
 	struct hand		*free_hands;
 	struct hand_queue	 homeless;	/* nobody can take them now */
 	struct proc		*unsent;	/* have connections to send */

@@ -77,6 +77,7 @@ own_take(struct own *o, const struct spawnd_conn *c, unsigned n)
 	/* A release store, and before the first read: from here on the
 	 * master must not give them to another worker. */
 	board_add(&o->users->taken, n);
+	o->taken = board_get(&o->users->taken);
 	o->live += n;
 	own_stir(o);
 	o->engine->conn(o->worker, c, n);
@@ -124,10 +125,20 @@ own_return(struct own *o, const struct spawnd_conn *c, unsigned reason)
 	own_stir(o);
 }
 
-bool
-own_shared(const struct own *o, const struct spawnd_conn *c)
+uint64_t
+own_copy(const struct own *o, const struct spawnd_conn *c)
 {
-	return o->ops->shares && (c->id & OWN_SELF) == 0;
+	return o->ops->shares && (c->id & OWN_SELF) == 0 ? o->taken : 0;
+}
+
+bool
+own_shared(const struct own *o, uint64_t copy)
+{
+	if (copy == 0)
+		return false;
+	return atomic_load_explicit(&o->seat->released,
+	    memory_order_acquire) < copy || board_get(&o->seat->forked) >=
+	    copy;
 }
 
 void

@@ -42,6 +42,7 @@ struct own {
 	uint64_t			 live;	/* the engine has them */
 	uint64_t			 ended;	/* since the last round */
 	uint64_t			 accepted;	/* by itself, for ids */
+	uint64_t			 taken;	/* with the batch in hand */
 	struct ev_task			 turn;
 };
 

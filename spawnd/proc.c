@@ -234,6 +234,7 @@ proc_fork(struct proc *p, const struct loaded *conf)
 	if (getentropy(p->nonce, sizeof(p->nonce)) == -1 ||
 	    msg_pair(fds, (int)conf->conf->broker.bufsize) == -1)
 		return false;
+	hand_forks(p->master);
 	p->pid = fork();
 	if (p->pid == 0)
 		child_run(p, conf, fds[1]);

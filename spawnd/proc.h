@@ -62,6 +62,7 @@ struct proc {
 
 	struct hand_queue out, kept;
 	uint64_t	 released;	/* of what was given, board only */
+	uint64_t	 returns;	/* messages that gave one back */
 	struct proc	*next_unsent;
 	bool		 unsent;
 

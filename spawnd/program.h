@@ -97,9 +97,14 @@ void	 own_return(struct own *, const struct spawnd_conn *c,
 	    unsigned reason);
 /* retire = N reached: no more connections, serve what there is (5.5). */
 void	 own_retire(struct own *);
-/* Descriptors may be held by the master too: shutdown before close, and take
- * them out of the loop first (5.4). false: certainly nobody else has it. */
-bool	 own_shared(const struct own *, const struct spawnd_conn *c);
+/*
+ * Descriptors may be held by the master too: shutdown before close, and take
+ * them out of the loop first (5.4). own_copy() of a connection, while conn()
+ * is called with it, is what own_shared() is asked with at its end. false:
+ * certainly nobody else has it, from now on.
+ */
+uint64_t own_copy(const struct own *, const struct spawnd_conn *c);
+bool	 own_shared(const struct own *, uint64_t copy);
 /* The number of users right now, for titles. */
 uint32_t own_use(const struct own *);
 

@@ -653,6 +653,7 @@ load_begin(struct master *m)
 
 	master_request(m, &r->request.conf);
 	r->request.environ_base = m->start->environ_base;
+	hand_forks(m);
 	if (load_start(&r->load, &r->request) == -1)
 		return false;
 	if (net_nonblock(r->load.report) == -1 ||

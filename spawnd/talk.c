@@ -349,6 +349,7 @@ got_return(struct proc *p, const struct channel_message *msg)
 	struct channel_return r;
 	uint64_t id;
 
+	p->returns++;
 	memcpy(&r, msg->payload, sizeof(r));
 	memcpy(&id, r.id, sizeof(id));
 	hand_returned(p, id, r.reason);

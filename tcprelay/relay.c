@@ -83,7 +83,7 @@ relay_pass_end(struct session *s, enum side side)
 	if (!s->stream[side].eof || to->shut || to->blocked ||
 	    !flow_empty(&s->flow[side]))
 		return true;
-	if (last && stream_plain(to) && !(other == CLIENT && s->shared)) {
+	if (last && stream_plain(to) && !session_shared(s, other)) {
 		to->shut = true;	/* closing it says the same */
 		return true;
 	}

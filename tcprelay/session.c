@@ -501,7 +501,7 @@ session_open(struct worker *w, const struct spawnd_conn *c)
 	s->remote = -1;
 	s->moved = ev_now(w->ev);
 	s->greet_by = s->moved + s->setup->handshake;
-	s->shared = own_shared(w->own, c);
+	s->copy = own_copy(w->own, c);
 	s->proxied = (c->flags & SPAWND_HAPROXY) != 0;
 	s->tls_auto = (c->flags & SPAWND_TLS_AUTO) != 0;
 	s->psk = (c->flags & SPAWND_TLS_PSK) != 0;
@@ -529,7 +529,7 @@ session_drop(struct session *s, enum side side)
 		return;
 	stream_clear(&w->env, t);
 	t->fd = -1;
-	if (side == CLIENT && s->shared)
+	if (session_shared(s, side))
 		ev_close_shared(w->ev, fd);
 	else if (s->watched[side])
 		ev_close(w->ev, fd);
@@ -562,7 +562,7 @@ side_leave(struct session *s, enum side side, enum leave leave)
 		return;
 	switch (leave) {
 	case LEAVE_QUIET:
-		if (side == CLIENT && s->shared && !(t->shut && t->eof))
+		if (!(t->shut && t->eof) && session_shared(s, side))
 			shutdown(fd, SHUT_RDWR);
 		break;
 	case LEAVE_ORDERLY:
@@ -575,7 +575,7 @@ side_leave(struct session *s, enum side side, enum leave leave)
 		side_drain(w, fd);
 		break;
 	case LEAVE_RESET:
-		if (side == CLIENT && s->shared)
+		if (session_shared(s, side))
 			net_abort(fd);
 		else
 			net_linger0(fd);
@@ -613,12 +613,14 @@ session_close(struct session *s, enum session_end end)
 	if (s->remote != -1)
 		pick_release(s->setup->pick, &s->way, (size_t)s->remote);
 	pick_way_clear(&s->way);
+	/* Counted before anybody can see the end: who comes again at once
+	 * finds the place that he has left. */
+	own_done(w->own, 1);
 	side_leave(s, REMOTE, ends[end].leave[REMOTE]);
 	side_leave(s, CLIENT, cut ? LEAVE_RESET : ends[end].leave[CLIENT]);
 	flow_clear(w, &s->flow[CLIENT]);
 	flow_clear(w, &s->flow[REMOTE]);
 	board_add(&w->column->ended[end], 1);
 	session_unlink(s);
-	own_done(w->own, 1);
 	session_again(s);
 }

@@ -67,6 +67,7 @@ struct session {
 	struct ev_timer	 timer;		/* due at the nearest deadline */
 	uint64_t	 moved;		/* a byte was, or began; ns */
 	uint64_t	 deadline;	/* of the state, 0: none */
+	uint64_t	 copy;		/* own_copy() */
 	uint64_t	 greet_by;	/* of PROXYHDR, PEEK, HANDSHAKE */
 	struct pick_way	 way;
 	struct facts	*facts;		/* NULL: nobody wants to know */
@@ -81,7 +82,6 @@ struct session {
 	bool		 hung[SIDES];
 	bool		 queued;	/* for session_again() */
 	uint8_t		 vain;		/* reads of a hung side, in a row */
-	bool		 shared;	/* another process may hold it */
 	bool		 psk, tls_auto, proxied;	/* of the listener */
 	bool		 whole;		/* no half-close: SCTP */
 };
@@ -136,6 +136,13 @@ static inline struct worker *
 session_worker(const struct session *s)
 {
 	return s->setup->worker;
+}
+
+/* May another process hold this side's socket? */
+static inline bool
+session_shared(const struct session *s, enum side side)
+{
+	return side == CLIENT && own_shared(session_worker(s)->own, s->copy);
 }
 
 #endif

@@ -176,7 +176,8 @@ engine_conn(struct worker *w, const struct spawnd_conn *c, unsigned n)
 		(void)!read(c->fd, &order, 1);
 		len = snprintf(text, sizeof(text), "%u %u %u %u %d\n",
 		    w->generation, c->listener, w->tickets,
-		    own_use(w->own), own_shared(w->own, c));
+		    own_use(w->own), own_shared(w->own,
+		    own_copy(w->own, c)));
 		(void)!write(c->fd, text, (size_t)len);
 		if (order == 'x')
 			own_retire(w->own);
@@ -565,6 +566,7 @@ test_messages(void **state)
 {
 	struct { uint32_t n; struct ticket_key keys[2]; } tickets;
 	struct channel_message *got;
+	struct board_seat *seat;
 	struct master m;
 	int fds[2];
 
@@ -595,6 +597,28 @@ test_messages(void **state)
 	atomic_store(&m.board.head->overload, 0);
 	master_batch(&m, "d", 1, 0, fds);
 	master_silent(&m);
+	/* a master that rests is told of the next change, once per rest */
+	seat = board_seat(&m.board, COLUMN);
+	for (uint32_t rest = 1; rest <= 2; rest++) {
+		atomic_store(&seat->rest, rest);
+		master_batch(&m, "d", 1, 0, fds);
+		master_expect(&m, CHANNEL_LOOK);
+		master_batch(&m, "d", 1, 0, fds);
+		master_silent(&m);
+	}
+	atomic_store(&seat->rest, 0);
+	/* what it has let go of is nobody else's, but for its children */
+	atomic_store(&seat->released, m.ids);
+	master_batch(&m, "d", 1, 0, fds);
+	expect_text(fds[0], "3 1 205 1 1\n");
+	atomic_store(&seat->released, m.ids + 1);
+	master_batch(&m, "d", 1, 0, fds);
+	expect_text(fds[0], "3 1 205 1 0\n");
+	atomic_store(&seat->forked, m.ids + 1);
+	atomic_store(&seat->released, m.ids + 1);
+	master_batch(&m, "d", 1, 0, fds);
+	expect_text(fds[0], "3 1 205 1 1\n");
+	atomic_store(&seat->released, 0);
 	/* retirement */
 	master_batch(&m, "x", 1, 0, fds);
 	master_expect(&m, CHANNEL_DYING);
