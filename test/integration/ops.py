@@ -280,6 +280,15 @@ class Visitors:
             assert not self.failed, self.failed[:5]
 
 
+def refused(port):
+    """Whether nobody listens there."""
+    try:
+        lib.connect(port, timeout=5).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 def signal_to(pid, signo):
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signo)

@@ -116,14 +116,6 @@ def test_sighup_bad(relay, port):
     assert s.workers() == before
 
 
-def refused(port):
-    try:
-        lib.connect(port, timeout=5).close()
-    except ConnectionRefusedError:
-        return True
-    return False
-
-
 @pytest.mark.parametrize("signo", [signal.SIGTERM, signal.SIGINT])
 def test_sigterm_to_master(relay, port, tmp_path, signo):
     pidfile = tmp_path / "pid"
@@ -133,7 +125,7 @@ def test_sigterm_to_master(relay, port, tmp_path, signo):
         s.send_signal(signo)
         assert s.wait() == 0
         assert not pidfile.exists()
-        assert refused(port)
+        assert ops.refused(port)
         one.goes_on()
         # only the one that has it is left, and says so
         left = lib.wait_until(
@@ -216,7 +208,7 @@ def test_master_killed(relay, port):
         s.wait()
         # the channel's end is seen at once
         s.wait_for(r"the master is gone", count=2)
-        lib.wait_until(lambda: refused(port), "connects to be refused")
+        lib.wait_until(lambda: ops.refused(port), "connects to be refused")
         lib.wait_until(lambda: len(lib.session_members(s.pid)) == 1,
                        "the idle worker to end", 5)
         one.goes_on()
@@ -235,7 +227,8 @@ def test_retirement(relay, port):
             lib.roundtrip(c, b"not retired")
             c.close()
     s.wait_for(r"limit of 3 sessions reached, retiring", count=5)
-    s.wait_for(r"ended, status 0, served 3, lost 0", count=5)
+    # what was on its way when one retired is served by it, too
+    s.wait_for(r"ended, status 0, served [3-9], lost 0", count=5)
     assert not s.grep(r"ending too quickly")
 
 
@@ -307,4 +300,4 @@ def test_worker_stopped(service, backend, port, accept):
         lib.roundtrip(c, b"still")			# nobody was served twice
         c.close()
     sock.close()
-    assert echo.most <= 8
+    assert echo.connections == 1 + 6 + 20

@@ -169,34 +169,3 @@ def test_command_of_a_reload(relay, port, tmp_path):
         s.wait_for(rf"worker {pid} killed by signal 6")
         assert new.read_text() == f"{pid}\n"
     assert not old.exists()
-
-
-def test_stand_alone_broker_passes_options(service, backend, port, tmp_path):
-    """-d and -D reach a worker program, when they are given (2.2)."""
-    program = tmp_path / "worker"
-    program.write_text(f'#!/bin/sh\n'
-                       f'echo "$@" >>"{tmp_path}/options"\n'
-                       f'exec "{lib.TCPRELAY}" "$@"\n')
-    program.chmod(0o755)
-    echo = backend(lib.Echo)
-    text = ops.conf(port, echo.remote, spawn=f'exec = "{program}" '
-                    'id = tcprelay instances min = 1 instances max = 1')
-    seen = tmp_path / "options"
-    for args, debug, want in (
-            (["-d", "0x2000"], True, "-D -d 0x2000 {} tcprelay"),
-            ([], True, "-D {} tcprelay"),
-            ([], False, "{} tcprelay")):
-        s = service(text, program="spawnd", args=args, debug=debug,
-                    start=False)
-        s.launch()
-
-        def served():
-            try:
-                lib.echo_once(port)
-                return True
-            except (OSError, AssertionError):
-                return False
-
-        lib.wait_until(served, "a worker", step=0.1)
-        assert seen.read_text().splitlines()[-1] == want.format(s.file)
-        s.stop()

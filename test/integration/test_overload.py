@@ -63,7 +63,6 @@ def test_queue(full, port):
     for c in held[4:]:
         lib.roundtrip(c, b"undisturbed")
     lib.echo_once(port)
-    assert full.echo.most <= 6
 
 
 @pytest.mark.parametrize("policy", ["close", "reset"])
@@ -94,7 +93,6 @@ def test_shed(full, port, policy):
     lib.wait_until(served, "a place", 5)
     for c in held[1:]:
         lib.roundtrip(c, b"undisturbed")
-    assert full.echo.most <= 6
 
 
 def test_backlog(full, port):
