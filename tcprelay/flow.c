@@ -57,6 +57,7 @@ flow_take_pipe(struct worker *w, struct flow *f)
 static void
 flow_leave_pipe(struct worker *w, struct flow *f)
 {
+	worker_untidy(w);
 	splice_put(w->pipes, f->pipe);
 	f->pipe = NULL;
 	w->piped--;
@@ -65,6 +66,8 @@ flow_leave_pipe(struct worker *w, struct flow *f)
 void
 flow_clear(struct worker *w, struct flow *f)
 {
+	if (!buf_empty(&f->held))
+		worker_untidy(w);
 	buf_clear(w->env.pool, &f->held);
 	if (f->pipe != NULL)
 		flow_leave_pipe(w, f);
@@ -137,6 +140,7 @@ flow_flush(struct worker *w, struct flow *f, struct stream *to, bool *moved)
 	if (f->pipe != NULL)
 		r = flow_flush_pipe(w, f, to, moved);
 	else if (!buf_empty(&f->held)) {
+		worker_untidy(w);
 		r = flow_write(w, to, buf_head(&f->held), f->held.len, &taken);
 		buf_drop(w->env.pool, &f->held, taken);
 		*moved |= taken != 0;

@@ -527,6 +527,10 @@ session_drop(struct session *s, enum side side)
 
 	if (fd == -1)
 		return;
+	if (!stream_plain(t)) {
+		w->handshakes = true;
+		worker_untidy(w);
+	}
 	stream_clear(&w->env, t);
 	t->fd = -1;
 	if (session_shared(s, side))

@@ -137,12 +137,13 @@ static void
 trim_cb(void *ctx)
 {
 	struct worker *w = ctx;
+	bool left = buf_pool_trim(w->env.pool);
 
-	buf_pool_trim(w->env.pool);
+	left |= splice_pool_trim(w->pipes);
 	if (w->handshakes)
 		tls_trim();
 	w->handshakes = false;
-	if (splice_pool_trim(w->pipes))
+	if (left)
 		worker_untidy(w);
 }
 

@@ -70,7 +70,8 @@ struct worker {
 	struct ev_timer		 trim;
 	struct tls_ticket_key	 tickets[WORKER_TICKETS];
 	unsigned		 ntickets;
-	bool			 handshakes;	/* since the last trim */
+	bool			 handshakes;	/* or their sessions' ends,
+						   since the last trim */
 	bool			 warned_datagram, warned_keys;
 	/* what a client can repeat at will */
 	struct log_limit	 limit_local, limit_all, limit_greet;
@@ -81,7 +82,8 @@ extern const struct worker_ops relay_worker_ops;
 void	 setup_unref(struct setup *);
 /* Are there descriptors for that many pipes beside all possible sessions? */
 bool	 worker_spare(const struct worker *, unsigned pipes);
-/* Something was borrowed that is to be given back to the system later. */
+/* Something was borrowed, or came back, that is to be given to the system
+ * later. */
 void	 worker_untidy(struct worker *);
 
 #endif

@@ -6,6 +6,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -118,8 +119,8 @@ def slack_of(tls):
     return max(4 * slack, SHORT * 16) if stage.sanitized() else slack
 
 
-def compare(middle, end, tls="plain"):
-    slack = slack_of(tls)
+def compare(middle, end, tls="plain", slack=None):
+    slack = slack or slack_of(tls)
     assert middle.pids == end.pids, "a process was replaced"
     for a, b in zip(middle.descriptors, end.descriptors):
         assert b <= a, f"descriptors: {middle} then {end}"
@@ -133,7 +134,7 @@ def soak_config(port, remote, accept, tls, certs):
         parts["listen"] = parts.get("listen", "") + " tls"
         parts["relay"] = f'tls cert-file = "{certs.ecdsa.pem}"'
     return stage.config(
-        port, remote, **parts,
+        port, remote, top="cleanup interval = 1", **parts,
         spawn=f"instances min = 2 instances max = 2 users max = {HELD}") \
         .replace("log connections = yes", "")
 
@@ -180,6 +181,8 @@ def test_held(no_quarantine, service, load, port, certs, accept, tls):
         full.append(Sample(s))
         users = [int(w["users"]) for w in stage.status(s)[0]]
         assert sum(users) == HELD
+        if turn == 2:
+            time.sleep(1.5)		# cleanup interval is 1 s
         assert sum(full[-1].descriptors[1:]) >= 2 * HELD
         assert load("drop")[0] == HELD
         empty.append(resting(s))
@@ -189,14 +192,20 @@ def test_held(no_quarantine, service, load, port, certs, accept, tls):
     report("and without them", *empty)
     for x in empty:
         assert max(x.descriptors) < 50
-    # the kernel deals lent connections as it likes: workers together
-    slack = slack_of(tls)
+    # the kernel deals lent connections as it likes, and a worker keeps what
+    # the most it ever had needed
+    slack = slack_of(tls) + (HELD * 100 if accept == "workers" else 0)
     assert sum(full[2].memory) - sum(full[1].memory) <= slack
     if tls == "plain":
-        compare(empty[1], empty[2])
-    else:		# given back only some seconds behind the handshakes
-        assert sum(empty[2].memory) <= sum(full[1].memory) + slack
-        assert empty[2].descriptors == empty[1].descriptors
+        compare(empty[1], empty[2], slack=slack)
+        return
+    assert empty[2].descriptors == empty[1].descriptors
+    if not stage.sanitized():
+        # what they needed was given back, although they were there for
+        # longer than a burst's memory is kept
+        for p, most in zip(s.workers(), full[2].memory[1:]):
+            lib.wait_until(lambda: stage.memory(p) < most // 2,
+                           f"memory less than {most // 2}", 30, 0.2)
 
 
 @pytest.mark.slow
