@@ -340,6 +340,24 @@ class Stage(lib.Backend):
             self.done.set()
 
 
+class Breaking(lib.Backend):
+    """Resets each n-th connection, but only when it has got something: before
+    that the client's own connect would fail. The others are echoed."""
+
+    def __init__(self, every=1, **kw):
+        self.every = every
+        super().__init__(**kw)
+
+    def serve(self, conn):
+        with self.lock:
+            n = self.connections
+        while data := conn.recv(1 << 16):
+            if n % self.every == 0:
+                lib.reset(conn)
+                return
+            conn.sendall(data)
+
+
 class Case:
     """client, server: steps. end: reason in the log. counted: whether in=
     and out= must be what the scripts send. trickled: whether single bytes

@@ -181,7 +181,7 @@ def killed(s, port, peers):
 REASONS = {
     "done": (done, lib.Echo, "", ""),
     "client-error": (client_error, lib.Echo, "", ""),
-    "destination-error": (destination_error, lib.Resetting, "", ""),
+    "destination-error": (destination_error, stage.Breaking, "", ""),
     "idle": (silent, lib.Recorder, "", "idle timeout = 1"),
     "no-destination": (silent, lib.Refusing, "", ""),
     "handshake": (junk, lib.Echo, "tls", ""),
