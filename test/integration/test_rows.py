@@ -194,6 +194,33 @@ def test_nobody_spins(service, backend, port):
                    "the end of the workers")
 
 
+def test_full_channel(service, backend, port):
+    """Row 26. More than its channel holds for a worker that does not read:
+    it is neither dead nor is anybody lost."""
+    echo = backend(lib.Echo)
+    s = service(ops.conf(
+        port, echo.remote, listen=f"listen {{ port {port} backlog = 2000 }}",
+        spawn="instances min = 1 instances max = 1 users max = 2000"))
+    worker, = ops.wait_ready(s, 1)
+    clients = []
+    try:
+        os.kill(worker, signal.SIGSTOP)
+        # one by one, so that each is a message of its own
+        for _ in range(900):
+            clients.append(lib.connect(port, timeout=lib.TIMEOUT * 2))
+        before = stage.cpu_time(s.pid)
+        time.sleep(1)
+        assert stage.cpu_time(s.pid) - before <= 0.15
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    for c in clients:
+        c.sendall(b"x")
+    for c in clients:
+        assert lib.read_exact(c, 1) == b"x"
+        c.close()
+    assert s.workers() == [worker]
+
+
 def test_log_without_syslog(service, backend, port):
     """Row 57. Where no syslog runs, -D shows every line of the master and
     of workers, and nothing waits for one."""
