@@ -147,9 +147,32 @@ unix_finish(const struct listener_conf *c)
 	const char *path = c->addr.un.sun_path;
 
 	if ((c->uid != (uid_t)-1 || c->gid != (gid_t)-1) &&
-	    chown(path, c->uid, c->gid) == -1)
+	    lchown(path, c->uid, c->gid) == -1)
 		return -1;
 	return chmod(path, c->mode);
+}
+
+/* Whether the path still is the socket that we have bound: others may have
+ * removed it since, and put there what they like. */
+static bool
+unix_ours(const struct listener *l)
+{
+	struct stat st;
+
+	return lstat(l->addr.un.sun_path, &st) == 0 &&
+	    S_ISSOCK(st.st_mode) && st.st_dev == l->dev &&
+	    st.st_ino == l->ino;
+}
+
+static void
+unix_remember(struct listener *l)
+{
+	struct stat st;
+
+	if (lstat(l->addr.un.sun_path, &st) == -1)
+		return;			/* ino 0: not ours */
+	l->dev = st.st_dev;
+	l->ino = st.st_ino;
 }
 
 /* Options that accepted sockets inherit, so that none has to be set again
@@ -282,6 +305,8 @@ listener_open(struct listener *l)
 	if (net_port(&c->addr) == 0 && c->addr.sa.sa_family != AF_UNIX &&
 	    net_local(fd, &l->addr) == 0)
 		text_set(l);		/* "any" has become a number */
+	if (c->addr.sa.sa_family == AF_UNIX)
+		unix_remember(l);
 	record_set(l);
 	l->fd = fd;
 	return 0;
@@ -343,7 +368,7 @@ socket_close(struct listener *l)
 	close(l->fd);
 	l->fd = -1;
 	l->watched = false;
-	if (l->addr.sa.sa_family == AF_UNIX)
+	if (l->addr.sa.sa_family == AF_UNIX && unix_ours(l))
 		unlink(l->addr.un.sun_path);
 }
 
@@ -403,7 +428,8 @@ listener_adopt(struct listener *l, const struct listener_conf *c,
 	text_set(l);
 	if (l->fd == -1)
 		return;
-	if (options_set(l->fd, c, l->addr.sa.sa_family) == -1 || (c->addr.sa.sa_family == AF_UNIX &&
+	if (options_set(l->fd, c, l->addr.sa.sa_family) == -1 ||
+	    (c->addr.sa.sa_family == AF_UNIX && unix_ours(l) &&
 	    unix_finish(c) == -1))
 		log_warn("%s: options: %s", l->text, strerror(errno));
 	(void)listen(l->fd, backlog_of(l));

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "../misc/ev.h"
 #include "../misc/log.h"
@@ -31,6 +32,8 @@ struct listener {
 	struct net_addr		 addr;		/* as bound */
 	char			 text[NET_TEXT + 32];	/* endpoint, for logs */
 	int			 fd;		/* -1: not open (retrying) */
+	dev_t			 dev;		/* of a UNIX socket's file, */
+	ino_t			 ino;		/* as it was bound */
 	bool			 watched;	/* by the master's loop */
 	bool			 paused;	/* out of descriptors */
 	bool			 silent;	/* failure was logged */

@@ -198,6 +198,40 @@ def test_junk_on_a_channel(tmp_path):
     assert not lib.sanitizer_files(tmp_path)
 
 
+# ---- somebody else at our paths
+
+def test_another_socket_at_our_path(service, backend, tmp_path):
+    """Who finds the path free may have it, and keeps it behind our end."""
+    echo = backend(lib.Echo)
+    path = tmp_path / "s"
+    text = ops.conf(0, echo.remote, listen=f'listen {{ path = "{path}" }}')
+    one = service(text)
+    lib.echo_once(path)
+    path.unlink()
+    service(text)
+    inode = path.stat().st_ino
+    one.reload()
+    assert one.stop() == 0
+    assert path.stat().st_ino == inode
+    lib.echo_once(path)
+
+
+def test_link_at_our_path(service, backend, tmp_path):
+    """A reload gives nobody's files away."""
+    echo = backend(lib.Echo)
+    path, victim = tmp_path / "s", tmp_path / "victim"
+    victim.write_text("precious\n")
+    victim.chmod(0o600)
+    s = service(ops.conf(0, echo.remote, listen=f"""listen {{
+        path = "{path}" mode = 0666 userid = {os.getuid()} }}"""))
+    path.unlink()
+    path.symlink_to(victim)
+    s.reload()
+    assert stat.S_IMODE(victim.stat().st_mode) == 0o600
+    assert s.stop() == 0
+    assert path.is_symlink() and victim.exists()
+
+
 # ---- no room
 
 @as_root
