@@ -85,6 +85,7 @@ bundle_write(const struct source *s, enum secrets secrets, const char *name)
 	char *image = NULL;
 	size_t size = 0;
 	FILE *fp;
+	bool whole;
 	int fd = -1, error;
 
 	for (r = s->first; r != NULL; r = r->next)
@@ -97,9 +98,11 @@ bundle_write(const struct source *s, enum secrets secrets, const char *name)
 			record_put(fp, r, secrets != SECRETS_NONE ||
 			    !record_secret(r));
 	}
-	if (fclose(fp) == 0)
+	/* without memory the image is cut short, and closing says nothing */
+	whole = fflush(fp) == 0 && !ferror(fp);
+	if (fclose(fp) == 0 && whole)
 		fd = seal_new(name, image, size);
-	error = errno;
+	error = whole ? errno : ENOMEM;
 	if (image != NULL)
 		source_cleanse(image, size);
 	free(image);
