@@ -1022,11 +1022,14 @@ class Certs:
              key="ecdsa", ca="ca", passphrase=None, expired=False,
              days=30, cn=None):
         """A certificate of that authority (None: self-signed), cached by
-        label."""
-        if label in self.made:
-            return self.made[label]
+        everything that makes it: tests in one process may use one label for
+        different ones."""
+        what = (label, tuple(names), tuple(ips), key, ca, passphrase, expired,
+                days, cn)
+        if what in self.made:
+            return self.made[what]
         self.serial += 1
-        base = self.dir / label
+        base = self.dir / f"{label}-{self.serial}"
         keyfile = base.with_suffix(".key")
         cert, req = base.with_suffix(".crt"), base.with_suffix(".csr")
         cipher = ["-aes-256-cbc", "-pass", f"pass:{passphrase}"] \
@@ -1052,7 +1055,7 @@ class Certs:
         pem = base.with_suffix(".pem")
         pem.write_text(cert.read_text() + keyfile.read_text())
         pair = Pair(cert, keyfile, pem, passphrase)
-        self.made[label] = pair
+        self.made[what] = pair
         return pair
 
     # the usual ones
