@@ -608,6 +608,7 @@ loaded_end(struct master *m)
 		status = diag_status(d);
 	}
 	load_clear(&r->load);
+	ev_timer_stop(m->ev, &r->timer);
 	if (d != NULL)
 		diag_log(d);
 	if (status != 0) {
@@ -646,6 +647,18 @@ reload_reaped(struct master *m, pid_t pid)
 	return true;
 }
 
+/* A file that never ends, a name server that never answers: reload_free
+ * kills the child. */
+static void
+load_late_cb(void *ctx)
+{
+	struct master *m = ctx;
+
+	log_err("reload: refused, %s: not read within %d s", m->start->file,
+	    (int)(TOO_LONG / EV_SECOND));
+	reload_finish(m);
+}
+
 static bool
 load_begin(struct master *m)
 {
@@ -659,6 +672,7 @@ load_begin(struct master *m)
 	if (net_nonblock(r->load.report) == -1 ||
 	    ev_add(m->ev, r->load.report, &report_ops, m, EV_READ) == -1)
 		return false;
+	ev_timer_set(m->ev, &r->timer, TOO_LONG, load_late_cb, m);
 	return true;
 }
 

@@ -224,3 +224,44 @@ def test_single_other_signals(single, port, backend):
     rows, destinations = ops.status(s)
     assert [w.pid for w in rows.values()] == [s.pid]
     assert f"[127.0.0.1]:{other.port}" in destinations
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as f:
+        return {int(x) for x in f.read().split()}
+
+
+@pytest.mark.slow
+def test_reload_that_never_ends(relay, port):
+    """The child that reads the new file stands still: refused after 30 s,
+    and the next reload is a reload again."""
+    s = relay(broker="accept = workers")
+    before = children(s.pid)
+    # long enough to be met while it is read
+    s.write(make_long(relay.text))
+    for _ in range(50):
+        since = s.mark()
+        s.send_signal(signal.SIGHUP)
+        s.wait_for("reload: started", since=since)
+        new = children(s.pid) - before
+        for child in new:
+            try:
+                os.kill(child, signal.SIGSTOP)
+            except ProcessLookupError:
+                pass
+        time.sleep(0.2)
+        if new & children(s.pid):
+            break
+        s.wait_for("reload: done", since=since)
+    else:
+        pytest.fail("the child was always faster")
+    with lib.connect(port) as c:
+        c.sendall(b"meanwhile")
+        assert c.recv(100) == b"meanwhile"
+    s.wait_for("reload: refused, .*: not read within 30 s", 60, since)
+    lib.wait_until(lambda: children(s.pid) == before, "the child to end")
+    s.reload(relay.text)
+
+
+def make_long(text):
+    return "# nothing\n" * 400000 + text
