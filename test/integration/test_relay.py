@@ -164,6 +164,14 @@ def wait_stalled(progress):
 SIZE = 64 << 20
 
 
+def at_rest(service, port):
+    """A worker's memory, once it has served somebody."""
+    lib.reset(lib.connect(port))
+    lib.wait_until(lambda: stage.sessions(service), "a session's end")
+    worker, = service.workers()
+    return stage.memory(worker)
+
+
 @pytest.mark.parametrize("tls", [False,
                                  pytest.param(True, marks=pytest.mark.tls)])
 def test_client_that_does_not_read(no_quarantine, service, backend,
@@ -174,16 +182,15 @@ def test_client_that_does_not_read(no_quarantine, service, backend,
         port, server.remote, listen="tls = yes" if tls else "",
         relay=f'tls cert-file = "{certs.ecdsa.pem}"' if tls else ""))
     context = lib.client_context(certs.ca) if tls else None
-    worker, = s.wait_workers(1)
-    lib.connect(port).close()		# what is needed once is there
-    before = stage.memory(worker)
+    before = at_rest(s, port)
+    worker, = s.workers()
     with socket.socket() as raw:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
         raw.settimeout(lib.TIMEOUT)
         raw.connect(("127.0.0.1", port))
         c = context.wrap_socket(raw, server_hostname="localhost") \
             if tls else raw
-        lib.wait_until(lambda: server.sent, "the first bytes")
+        lib.wait_until(lambda: server.sent > 1 << 20, "the first bytes")
         stalled = wait_stalled(lambda: server.sent)
         assert stalled < SIZE // 2
         assert stage.memory(worker) - before < 8 << 20
@@ -204,10 +211,10 @@ def test_destination_that_does_not_read(no_quarantine, service, backend,
     s = service(stage.config(
         port, server.remote, listen="tls = yes" if tls else "",
         relay=f'tls cert-file = "{certs.ecdsa.pem}"' if tls else ""))
-    worker, = s.wait_workers(1)
+    before = at_rest(s, port)
+    worker, = s.workers()
     sent = [0]
     context = lib.client_context(certs.ca) if tls else None
-    before = stage.memory(worker)
     with lib.connect(port) as raw:
         c = stage.TlsLine(raw, context, name="localhost") if tls \
             else stage.Line(raw)
@@ -224,9 +231,10 @@ def test_destination_that_does_not_read(no_quarantine, service, backend,
         assert wait_stalled(lambda: sent[0]) < SIZE // 2
         assert stage.memory(worker) - before < 8 << 20
         server.go.set()
-        lib.wait_until(lambda: server.counts, "all bytes")
+        lib.wait_until(lambda: any(n == SIZE for n, _ in server.counts),
+                       "all bytes")
         pusher.join(lib.TIMEOUT)
-        assert server.counts == [(SIZE, lib.pattern_digest(SIZE, 9))]
+        assert (SIZE, lib.pattern_digest(SIZE, 9)) in server.counts
 
 
 def test_slow_reader_hinders_nobody(service, backend, port):
