@@ -374,7 +374,11 @@ def test_no_descriptors(service, backend, port):
     peer, = holders(backend, "a")
     s = service(stage.config(port, peer.remote))
     worker, = s.wait_workers(1)
-    assert lib.ask_name(port) == "a"
+    with lib.connect(port) as c:
+        assert c.recv(1) == b"a"
+        most = len(lib.descriptors(worker))
+    lib.wait_until(lambda: len(lib.descriptors(worker)) == most - 2,
+                   "closed descriptors")
     soft, hard = resource.prlimit(worker, resource.RLIMIT_NOFILE)
     used = max(lib.descriptors(worker)) + 1
     # exactly one more: the client's, none for the destination
