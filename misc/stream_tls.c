@@ -18,6 +18,10 @@
 
 #include "tls_lib.h"
 
+#ifndef MSG_MORE
+#define MSG_MORE	0
+#endif
+
 #define RECORD		16384	/* plaintext of one record, at most */
 #define RECORD_EXTRA	384	/* what encryption may add, generously */
 #define HEADER		5
@@ -273,7 +277,7 @@ set_error(struct stream *s, int error, const char *reason)
 
 /* One send for all that a call has written. -1: the connection is gone. */
 static int
-push(struct stream *s, struct call *c)
+push_with(struct stream *s, struct call *c, int flags)
 {
 	struct tls *t = s->tls;
 	const uint8_t *p = c->env->gather;
@@ -283,7 +287,8 @@ push(struct stream *s, struct call *c)
 		return 0;
 	if (buf_empty(&t->out)) {
 		do {
-			n = send(s->fd, p, c->gathered, MSG_NOSIGNAL);
+			n = send(s->fd, p, c->gathered,
+			    MSG_NOSIGNAL | flags);
 		} while (n == -1 && errno == EINTR);
 		if (n == -1 && errno != EAGAIN && errno != EWOULDBLOCK)
 			return -1;
@@ -295,6 +300,12 @@ push(struct stream *s, struct call *c)
 	c->gathered = 0;
 	s->blocked = !buf_empty(&t->out);
 	return 0;
+}
+
+static int
+push(struct stream *s, struct call *c)
+{
+	return push_with(s, c, 0);
 }
 
 /* "certificate verify failed: unable to get local issuer certificate" */
@@ -586,7 +597,8 @@ tls_shutdown(struct stream_env *e, struct stream *s)
 			ERR_clear_error();
 		t->call = NULL;
 		t->alert_sent = true;
-		if (push(s, &c) == -1)
+		/* it travels with the end of the stream, in one packet */
+		if (push_with(s, &c, MSG_MORE) == -1)
 			return -1;
 	}
 	if (s->blocked) {
