@@ -445,6 +445,15 @@ warn_accept_workers(const struct master *m)
 		}
 }
 
+static bool
+has_datagrams(const struct spawnd_conf *c)
+{
+	for (size_t i = 0; i < c->nlisteners; i++)
+		if (c->listeners[i].type == SOCK_DGRAM)
+			return true;
+	return false;
+}
+
 /* Options that this version reads and checks, and does nothing about. */
 static void
 warn_unavailable(const struct compiled *c)
@@ -455,6 +464,7 @@ warn_unavailable(const struct compiled *c)
 	} options[] = {
 		{ c->broker.status_given, "status socket" },
 		{ c->broker.spawn.ipc_key > 0, "ipc key" },
+		{ has_datagrams(&c->broker), "protocol = UDP" },
 	};
 
 	for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++)
