@@ -619,7 +619,7 @@ master_run(const struct program *program, const struct start *start,
     struct loaded *conf, int daemon_fd)
 {
 	struct master m = { .program = program, .start = start,
-	    .conf = *conf, .generation = 1, .reserve = -1,
+	    .conf = *conf, .generation = 1, .reserve = -1, .facts = -1,
 	    .pidfile = { -1, NULL } };
 	int status, limit;
 

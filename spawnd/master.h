@@ -97,6 +97,7 @@ struct master {
 	int			 reserve;	/* a descriptor to sacrifice */
 
 	struct reload		*reload;
+	int			 facts;		/* sealed: of conf; -1 */
 	struct own		*single;	/* single process; NULL */
 	struct daemon_pidfile	 pidfile;
 	struct ev_timer		 tick, title, end;

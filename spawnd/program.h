@@ -13,6 +13,7 @@
 #include "conf.h"
 #include "../misc/ev.h"
 
+struct facts;		/* spawnd/facts.h */
 struct keyproc_keys;	/* misc/keyproc.h */
 struct own;		/* the worker's half of the channel, spawnd/own.c */
 struct worker;		/* the engine's */
@@ -65,6 +66,10 @@ struct program {
 					    struct board *, uint32_t generation);
 	/* How many rows that takes. */
 	unsigned			 (*row_count)(const struct compiled *);
+	/* Adds what the worker's section says, for comparing (2.8). NULL: it
+	 * is not known to this program. */
+	void				 (*facts)(const struct compiled *,
+					    struct facts *);
 	/* Seconds that a session ticket lives, 0: there are none. NULL: two
 	 * hours. */
 	unsigned			 (*ticket_lifetime)(

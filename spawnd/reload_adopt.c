@@ -1,0 +1,226 @@
+/*
+ * The one point at which everything changes.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "../misc/log.h"
+#include "keys.h"
+#include "lend.h"
+#include "listen.h"
+#include "logs.h"
+#include "own.h"
+#include "postmortem.h"
+#include "proc.h"
+#include "reload_impl.h"
+
+#define REVOKE_WAIT	(5 * EV_SECOND)
+
+/* In the order of the file; those it does not have any more come to gone. */
+static struct listener *
+listeners_sort(struct master *m, const struct spawnd_conf *c)
+{
+	struct listener *old = m->listeners, **end = &m->listeners;
+
+	m->listeners = NULL;
+	for (size_t i = 0; i < c->nlisteners; i++)
+		for (struct listener **lp = &old, *l; (l = *lp) != NULL;
+		    lp = &l->next) {
+			if (!listener_same(l->conf, &c->listeners[i]))
+				continue;
+			*lp = l->next;
+			l->next = NULL;
+			*end = l;
+			end = &l->next;
+			break;
+		}
+	return old;
+}
+
+static bool
+still_wanted(const struct listener *l, const struct spawnd_conf *c)
+{
+	for (size_t i = 0; i < c->nlisteners; i++)
+		if (listener_same(l->conf, &c->listeners[i]))
+			return true;
+	return false;
+}
+
+struct reload_sum {
+	unsigned kept, added, removed, workers, replaced;
+};
+
+static void
+listeners_switch(struct master *m, const struct spawnd_conf *c,
+    uint32_t generation, struct reload_sum *sum)
+{
+	struct listener *gone = listeners_sort(m, c), *next;
+	size_t i = 0;
+
+	for (struct listener *l = m->listeners; l != NULL; l = l->next) {
+		sum->added += l->fresh;
+		sum->kept += !l->fresh;
+		listener_adopt(l, &c->listeners[i++], generation);
+	}
+	for (; gone != NULL; gone = next) {
+		next = gone->next;
+		sum->removed++;
+		listener_close(gone);
+	}
+}
+
+static void
+workers_switch(struct master *m, struct reload_sum *sum)
+{
+	for (struct proc *p = m->oldest, *next; p != NULL; p = next) {
+		next = p->newer;
+		if (p->state == PROC_DEAD || p->generation == m->generation)
+			continue;
+		if (p->asked == m->generation && p->prepared) {
+			proc_commit(p, m->generation);
+			sum->workers++;
+		} else {
+			sum->replaced += p->state == PROC_READY ||
+			    p->state == PROC_STARTING;
+			proc_may_die(p);
+		}
+	}
+}
+
+/* A new path: locked and written before the old one is let go. */
+static void
+pidfile_switch(struct master *m, const char *path)
+{
+	struct daemon_pidfile new = { -1, NULL };
+	char error[DAEMON_ERROR];
+
+	if (m->start->pidfile != NULL || (m->pidfile.path == NULL ?
+	    path == NULL : path != NULL && strcmp(m->pidfile.path, path) ==
+	    0))
+		return;
+	if (path != NULL && daemon_pidfile_open(&new, path, error) != 0) {
+		log_warn("%s, the old one stays", error);
+		return;
+	}
+	daemon_pidfile_close(&m->pidfile);
+	m->pidfile = new;
+}
+
+static bool
+sticky_changed(const struct spawnd_conf *a, const struct spawnd_conf *b)
+{
+	return a->sticky.period != b->sticky.period ||
+	    a->sticky.size != b->sticky.size;
+}
+
+/* A process never changes its event mechanism; workers that start now may
+ * have another one (6.1). */
+static void
+mechanism_tell(const struct master *m, struct source *former)
+{
+	static const char name[] = "IO_POLL_MECHANISM";
+	const char *was = source_getenv(former, name);
+	const char *is = source_getenv(m->conf.conf->source, name);
+	bool same = was == NULL || is == NULL ? was == is :
+	    strcmp(was, is) == 0;
+
+	if (!same && !ev_favoured(m->ev, is))
+		log_line("event mechanism: %s is kept", ev_name(m->ev));
+}
+
+void
+reload_commit(struct master *m)
+{
+	struct reload *r = m->reload;
+	struct reload_sum sum = { 0, 0, 0, 0, 0 };
+	struct loaded old = m->conf;
+	uint32_t former = m->generation;
+	struct diag *d = diag_new();
+
+	for (struct listener *l = m->listeners; l != NULL; l = l->next)
+		if (!l->fresh && !still_wanted(l, &r->conf.conf->broker))
+			listener_shut(l);
+	hand_flush_all(m);		/* in front of COMMIT */
+	if (sticky_changed(&old.conf->broker, &r->conf.conf->broker)) {
+		sticky_free(m->sticky);
+		m->sticky = NULL;
+	}
+	m->conf = r->conf;
+	m->generation = r->generation;
+	m->conf.conf->generation = r->generation;
+	loaded_init(&r->conf);
+	listeners_switch(m, &m->conf.conf->broker, m->generation, &sum);
+	if (m->single != NULL) {
+		own_single_commit(m->single);
+		m->oldest->generation = m->generation;
+		proc_set(m->oldest, PROC_READY);
+	}
+	workers_switch(m, &sum);
+	keys_over(m, former, false);
+	lend_reset(m);
+	sticky_prepare(m);
+	master_tickets(m);
+	for (struct proc *p = m->oldest; p != NULL; p = p->newer)
+		lend_all(p);
+	if (d != NULL && !logs_apply(m->start, &m->conf.conf->broker_common,
+	    m->single != NULL ? "single" : "master", d))
+		diag_log(d);
+	diag_free(d);
+	postmortem_prepare(&m->conf.conf->broker_common, m->conf.conf->source,
+	    m->start->environ_base, -1);
+	for (struct proc *p = m->oldest; p != NULL; p = p->newer)
+		if (p->generation == m->generation && p->state == PROC_READY)
+			logs_send(p);
+	pidfile_switch(m, m->conf.conf->broker.pidfile);
+	mechanism_tell(m, old.conf->source);
+	log_line("reload: done, %u kept, %u added, %u removed, %u workers "
+	    "kept, %u replaced", sum.kept, sum.added, sum.removed,
+	    sum.workers, sum.replaced);
+	loaded_clear(&old);
+	master_changed(m);
+	reload_finish(m);
+}
+
+static void
+revoke_late_cb(void *ctx)
+{
+	struct master *m = ctx;
+
+	lend_late(m);
+	reload_commit(m);
+}
+
+void
+reload_revoked(struct master *m)
+{
+	if (m->reload != NULL && m->reload->state == RELOAD_REVOKING)
+		ev_timer_set(m->ev, &m->reload->timer, 0, revoke_late_cb, m);
+}
+
+/* Its number, its settings or its existence changes for who holds it. */
+static bool
+must_revoke(const struct listener *l, const struct spawnd_conf *c)
+{
+	for (size_t i = 0; i < c->nlisteners; i++)
+		if (listener_same(l->conf, &c->listeners[i]))
+			return c->listeners[i].index != l->conf->index ||
+			    c->listeners[i].accept != ACCEPT_WORKERS;
+	return true;
+}
+
+void
+reload_switch(struct master *m)
+{
+	struct reload *r = m->reload;
+
+	for (struct listener *l = m->listeners; l != NULL; l = l->next)
+		if (!l->fresh && l->holders > 0 && must_revoke(l,
+		    &r->conf.conf->broker))
+			lend_revoke(l);
+	if (lend_awaited(m) == 0) {
+		reload_commit(m);
+		return;
+	}
+	r->state = RELOAD_REVOKING;
+	ev_timer_set(m->ev, &r->timer, REVOKE_WAIT, revoke_late_cb, m);
+}

@@ -1,0 +1,49 @@
+/*
+ * What the three files of a reload share: reading the new configuration
+ * (reload_read.c), getting everybody ready (reload.c), adopting it
+ * (reload_adopt.c). Nothing else includes this.
+ */
+#ifndef SPAWND_RELOAD_IMPL_H
+#define SPAWND_RELOAD_IMPL_H
+
+#include "../misc/ev.h"
+#include "load.h"
+#include "master.h"
+#include "reload.h"
+
+enum reload_state {
+	RELOAD_LOADING,		/* a child reads the file */
+	RELOAD_PREPARING,	/* workers are asked */
+	RELOAD_REVOKING		/* lent sockets come back */
+};
+
+/* Owned by the master while a reload is under way. */
+struct reload {
+	enum reload_state	 state;
+	enum reload_kind	 kind;
+	unsigned		 again;		/* enum reload_kind bits */
+	struct load		 load;
+	struct load_request	 request;
+	struct loaded		 conf;		/* the new one */
+	uint32_t		 generation;
+	uint64_t		 began;		/* of the preparation */
+	struct ev_timer		 timer;
+	unsigned		 fresh_needed;	/* workers to be started */
+	unsigned		 fresh_failed;
+};
+
+#define RELOAD_TOO_LONG	(30 * EV_SECOND)
+
+/* Starts the child that reads. false, errno. */
+bool	 reload_read(struct master *);
+/* A good configuration is in m->reload->conf: everybody gets ready. */
+void	 reload_prepare(struct master *);
+/* Somebody is: lent sockets come back where they must, then the switch. */
+void	 reload_switch(struct master *);
+/* The switch itself; a single process has nobody to wait for. */
+void	 reload_commit(struct master *);
+/* The end of it: freed, and what was remembered meanwhile begins. */
+void	 reload_finish(struct master *);
+void	 reload_fail(struct master *, const char *reason);
+
+#endif
