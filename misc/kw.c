@@ -184,16 +184,33 @@ part_next(const char **part, size_t *len, const char **word, size_t *wlen)
 }
 
 static bool
+word_goes_on(char c)
+{
+	return c != '\0' && c != ' ' && c != '|';
+}
+
+/* Asked of every row for every directive: strcspn(3), which prepares a table
+ * for each call, would be a fifth of the time that a long file takes. */
+static bool
 row_has(const struct kw *kw, unsigned n, const char *text)
 {
-	const char *part, *word;
-	size_t len, wlen, tlen = strlen(text);
+	const char *p = kw->words, *t;
 
-	if (!row_part(kw, n, &part, &len))
-		return false;
-	while (part_next(&part, &len, &word, &wlen)) {
-		if (wlen == tlen && memcmp(word, text, wlen) == 0)
+	for (; n > 0; n--) {
+		while (*p != '\0' && *p != ' ')
+			p++;
+		if (*p++ == '\0')
+			return false;
+	}
+	while (*p != '\0' && *p != ' ') {
+		for (t = text; word_goes_on(*p) && *p == *t; p++)
+			t++;
+		if (*t == '\0' && !word_goes_on(*p))
 			return true;
+		while (word_goes_on(*p))
+			p++;
+		if (*p == '|')
+			p++;
 	}
 	return false;
 }

@@ -190,6 +190,45 @@ net_same(const struct net_addr *a, const struct net_addr *b)
 	return false;
 }
 
+static int
+bytes_cmp(const void *a, size_t alen, const void *b, size_t blen)
+{
+	int c = memcmp(a, b, alen < blen ? alen : blen);
+
+	return c != 0 ? c : (alen > blen) - (alen < blen);
+}
+
+int
+net_cmp(const struct net_addr *a, const struct net_addr *b)
+{
+	int fa = a->len == 0 ? -1 : a->sa.sa_family;
+	int fb = b->len == 0 ? -1 : b->sa.sa_family;
+	unsigned pa, pb;
+	int c;
+
+	if (fa != fb)
+		return fa < fb ? -1 : 1;
+	pa = net_port(a);
+	pb = net_port(b);
+	if (pa != pb)
+		return pa < pb ? -1 : 1;
+	switch (fa) {
+	case AF_INET:
+		return memcmp(&a->in.sin_addr, &b->in.sin_addr,
+		    sizeof(a->in.sin_addr));
+	case AF_INET6:
+		c = memcmp(&a->in6.sin6_addr, &b->in6.sin6_addr,
+		    sizeof(a->in6.sin6_addr));
+		return c != 0 ? c :
+		    (a->in6.sin6_scope_id > b->in6.sin6_scope_id) -
+		    (a->in6.sin6_scope_id < b->in6.sin6_scope_id);
+	case AF_UNIX:
+		return bytes_cmp(a->un.sun_path, unix_path(a),
+		    b->un.sun_path, unix_path(b));
+	}
+	return 0;
+}
+
 bool
 net_is_any(const struct net_addr *a)
 {

@@ -48,6 +48,8 @@ bool	 net_parse_unix(const char *text, struct net_addr *);
 void	 net_set_port(struct net_addr *, unsigned port);	/* host order */
 unsigned net_port(const struct net_addr *);
 bool	 net_same(const struct net_addr *, const struct net_addr *);
+/* An order for sorting; 0 where net_same says so. */
+int	 net_cmp(const struct net_addr *, const struct net_addr *);
 bool	 net_is_any(const struct net_addr *);		/* wildcard address */
 /* "[ADDR]:PORT", the path for UNIX ("@name" for an abstract one), "-" for
  * none or unnamed. Returns buf. IPv4-mapped addresses are shown as IPv4. The

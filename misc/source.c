@@ -96,27 +96,69 @@ source_free(struct source *s)
 
 /* ---- records ---- */
 
+#define TABLE_MIN	64u
+
+static size_t
+record_hash(uint32_t kind, const char *name)
+{
+	uint32_t h = UINT32_C(2166136261) ^ kind;
+
+	for (; *name != '\0'; name++)
+		h = (h ^ (uint8_t)*name) * UINT32_C(16777619);
+	return h ^ h >> 15;
+}
+
 struct record *
 source_record_find(const struct source *s, enum record_kind kind,
     const char *name)
 {
-	for (struct record *r = s->first; r != NULL; r = r->next) {
-		if (r->kind == kind && strcmp(r->name, name) == 0)
-			return r;
-	}
-	return NULL;
+	struct record *r;
+
+	if (s->room == 0)
+		return NULL;
+	r = s->table[record_hash(kind, name) & (s->room - 1)];
+	while (r != NULL && (r->kind != kind || strcmp(r->name, name) != 0))
+		r = r->bucket;
+	return r;
+}
+
+static void
+table_put(struct source *s, struct record *r)
+{
+	struct record **at = &s->table[record_hash(r->kind, r->name) &
+	    (s->room - 1)];
+
+	while (*at != NULL)		/* the first of a name is found */
+		at = &(*at)->bucket;
+	r->bucket = NULL;
+	*at = r;
+}
+
+/* The arena keeps the smaller ones: as much again, at the most. */
+static void
+table_grow(struct source *s)
+{
+	s->room = s->room == 0 ? TABLE_MIN : s->room * 2;
+	s->table = arena_array(s->arena, s->room, sizeof *s->table);
+	for (struct record *r = s->first; r != NULL; r = r->next)
+		table_put(s, r);
 }
 
 struct record *
 source_record_new(struct source *s, enum record_kind kind, const char *name)
 {
-	struct record *r = arena_alloc(s->arena, sizeof *r);
+	struct record *r;
 
+	if (s->nrecords == s->room)
+		table_grow(s);
+	r = arena_alloc(s->arena, sizeof *r);
 	r->kind = kind;
 	r->name = arena_strdup(s->arena, name);
 	r->data = "";
 	*s->last = r;
 	s->last = &r->next;
+	s->nrecords++;
+	table_put(s, r);
 	return r;
 }
 

@@ -15,7 +15,7 @@ enum record_kind { RECORD_FILE, RECORD_GLOB, RECORD_ENV, RECORD_USER,
 
 /* One answer, in the source's list in the order of asking. */
 struct record {
-	struct record	*next;
+	struct record	*next, *bucket;
 	const char	*name;
 	const char	*data;		/* with a NUL behind its end */
 	size_t		 len;
@@ -45,6 +45,8 @@ struct map {
 struct source {
 	struct arena		*arena;
 	struct record		*first, **last;
+	struct record		**table;	/* by kind and name */
+	size_t			 nrecords, room; /* room: a power of 2 */
 	struct setting		*settings, **last_setting;
 	char			**base;		/* environment, copied */
 	char			**environ;	/* as last handed out */

@@ -163,19 +163,82 @@ is_loop(const struct listener_conf *l, const struct config_remote *r)
 	    (a->sa.sa_family == AF_INET6 && !l->v6only);
 }
 
+/* Of all listeners, by address. */
+struct doors {
+	const struct listener_conf	**all;
+	size_t				  n;
+};
+
+static int
+door_cmp(const void *pa, const void *pb)
+{
+	const struct listener_conf *a = *(struct listener_conf *const *)pa;
+	const struct listener_conf *b = *(struct listener_conf *const *)pb;
+	int c = net_cmp(&a->addr, &b->addr);
+
+	return c != 0 ? c : (a->index > b->index) - (a->index < b->index);
+}
+
+static void
+loop_check(struct parse *p, const struct doors *doors,
+    const struct net_addr *door, const struct config_remote *r)
+{
+	size_t from = 0, to = doors->n;
+
+	while (from < to) {
+		size_t at = from + (to - from) / 2;
+
+		if (net_cmp(&doors->all[at]->addr, door) < 0)
+			from = at + 1;
+		else
+			to = at;
+	}
+	for (; from < doors->n && net_same(&doors->all[from]->addr, door);
+	    from++)
+		if (is_loop(doors->all[from], r))
+			diag_warn(p->r.diag, &r->place, "the destination is "
+			    "the listener in line %u",
+			    doors->all[from]->place.line);
+}
+
+static struct net_addr
+wildcard(sa_family_t family, unsigned port)
+{
+	struct net_addr a = { .len = family == AF_INET ? sizeof a.in :
+	    sizeof a.in6 };
+
+	a.sa.sa_family = family;
+	net_set_port(&a, port);
+	return a;
+}
+
+/* A thousand listeners and ten thousand destinations are not compared each
+ * with each. */
 static void
 loops_check(struct parse *p, const struct config *c,
     const struct spawnd_conf *broker)
 {
-	for (size_t i = 0; i < broker->nlisteners; i++) {
-		const struct listener_conf *l = &broker->listeners[i];
+	struct doors doors = { arena_array(p->r.arena, broker->nlisteners + 1,
+	    sizeof *doors.all), broker->nlisteners };
 
-		for (size_t k = 0; k < c->nremotes; k++) {
-			if (is_loop(l, &c->remotes[k]))
-				diag_warn(p->r.diag, &c->remotes[k].place,
-				    "the destination is the listener in "
-				    "line %u", l->place.line);
-		}
+	for (size_t i = 0; i < doors.n; i++)
+		doors.all[i] = &broker->listeners[i];
+	qsort(doors.all, doors.n, sizeof *doors.all, door_cmp);
+	for (size_t i = 0; i < c->nremotes; i++) {
+		const struct config_remote *r = &c->remotes[i];
+		struct net_addr any;
+
+		if (r->addr.len == 0)
+			continue;
+		loop_check(p, &doors, &r->addr, r);
+		if (!is_loopback(&r->addr))
+			continue;
+		any = wildcard(AF_INET6, net_port(&r->addr));
+		loop_check(p, &doors, &any, r);
+		if (r->addr.sa.sa_family != AF_INET)
+			continue;
+		any = wildcard(AF_INET, net_port(&r->addr));
+		loop_check(p, &doors, &any, r);
 	}
 }
 

@@ -537,6 +537,28 @@ static const struct {
 	    "main:6: warning: key process: there is no TLS",
 	    "main:7: warning: tls ca-file: not used without 'tls verify'",
 	    "main:8: warning: the destination is the listener in line 2" } },
+	{ "destinations that are listeners", "id = spawnd {\n"
+	    "  listen { address = 127.0.0.1 port = 80 }\n"
+	    "  listen { address = 0.0.0.0 port = 81 }\n"
+	    "  listen { port = 82 }\n"
+	    "  listen { address = ::0 port = 84 }\n"
+	    "  listen { path = /tmp/conf-loop }\n}\n"
+	    "id = tcprelay {\n  remote { address = 127.0.0.1 port = 80 }\n"
+	    "  remote { address = 127.0.0.9 port = 81 }\n"
+	    "  remote { address = 127.0.0.9 port = 82 }\n"
+	    "  remote { address = ::1 port = 82 }\n"
+	    "  remote { address = 127.0.0.2 port = 84 }\n"
+	    "  remote { address = /tmp/conf-loop }\n"
+	    "  remote { address = 127.0.0.2 port = 80 }\n"
+	    "  remote { address = ::1 port = 81 }\n"
+	    "  remote { address = 192.0.2.1 port = 82 }\n"
+	    "  remote { address = /tmp/conf-loop2 }\n}\n", 0,
+	    { "main:9: warning: the destination is the listener in line 2",
+	    "main:10: warning: the destination is the listener in line 3",
+	    "main:11: warning: the destination is the listener in line 4",
+	    "main:12: warning: the destination is the listener in line 4",
+	    "main:13: warning: the destination is the listener in line 5",
+	    "main:14: warning: the destination is the listener in line 6" } },
 	{ "another program in a single process", "id = spawnd {\n"
 	    "  single process = yes\n  listen { port = 1 }\n"
 	    "  spawn { exec = /bin/sh }\n}\nid = sh {\n}\n" T, 0,

@@ -222,6 +222,9 @@ test_same(void **state)
 		for (j = 0; j < NELEM(texts); j++) {
 			assert_true(net_parse_ip(texts[j], &b));
 			assert_int_equal(net_same(&a, &b), i == j);
+			assert_int_equal(net_cmp(&a, &b) == 0, i == j);
+			assert_int_equal(net_cmp(&a, &b) < 0,
+			    net_cmp(&b, &a) > 0);
 		}
 		assert_int_equal(net_is_any(&a), i >= 5);
 		b = a;

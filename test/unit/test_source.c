@@ -408,6 +408,37 @@ test_odd_files(void **state)
 	source_free(s);
 }
 
+/* Records are found by name among thousands, of the right kind, and the
+ * first of two stays the one. */
+static void
+test_many(void **state)
+{
+	enum { MANY = 5000 };
+	struct source *s = source_empty();
+	char name[32], text[32];
+	const char *data;
+	size_t len;
+
+	(void)state;
+	for (int i = 0; i < MANY; i++) {
+		snprintf(name, sizeof name, "/file%d", i);
+		snprintf(text, sizeof text, "text %d", i);
+		source_add(s, SOURCE_TEXT, name, text, strlen(text));
+	}
+	source_add(s, SOURCE_TEXT, "/file7", "again", 5);
+	for (int i = 0; i < MANY; i++) {
+		snprintf(name, sizeof name, "/file%d", i);
+		snprintf(text, sizeof text, "text %d", i);
+		assert_int_equal(source_file(s, SOURCE_TEXT, name, &data,
+		    &len), 0);
+		assert_string_equal(data, text);
+		assert_null(source_getenv(s, name));
+	}
+	assert_int_equal(source_file(s, SOURCE_TEXT, "/file5000", &data,
+	    &len), -1);
+	source_free(s);
+}
+
 int
 main(void)
 {
@@ -415,6 +446,7 @@ main(void)
 		cmocka_unit_test(test_replay),
 		cmocka_unit_test(test_sealed),
 		cmocka_unit_test(test_keys_apart),
+		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_environment),
 		cmocka_unit_test(test_odd_files),
