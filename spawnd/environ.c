@@ -1,12 +1,39 @@
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "environ.h"
 
+/* sd_listen_fds(3), sd_notify(3), sd_watchdog_enabled(3) */
+static const char *const not_theirs[] = {
+	"LISTEN_FDS", "LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDNAMES",
+	"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID",
+};
+#define NOT_THEIRS	(sizeof(not_theirs) / sizeof(*not_theirs))
+
 static size_t
 name_len(const char *var)
 {
 	return strcspn(var, "=");
+}
+
+static bool
+is_theirs(const char *var)
+{
+	size_t len = name_len(var);
+
+	for (size_t i = 0; i < NOT_THEIRS; i++)
+		if (strncmp(var, not_theirs[i], len) == 0 &&
+		    not_theirs[i][len] == '\0')
+			return false;
+	return true;
+}
+
+void
+environ_scrub(void)
+{
+	for (size_t i = 0; i < NOT_THEIRS; i++)
+		(void)unsetenv(not_theirs[i]);
 }
 
 static size_t
@@ -50,8 +77,9 @@ environ_merge(char *const *base, struct source *src)
 	env = calloc(count(base) + count(over) + 2, sizeof(*env));
 	if (env == NULL)
 		return NULL;
-	for (; base[n] != NULL; n++)
-		env[n] = base[n];
+	for (; *base != NULL; base++)
+		if (is_theirs(*base))
+			env[n++] = (char *)*base;
 	for (; *over != NULL; over++)
 		put(env, &n, *over);
 	return env;

@@ -24,6 +24,7 @@
 #include "listen.h"
 #include "logs.h"
 #include "master.h"
+#include "notify.h"
 #include "overload.h"
 #include "own.h"
 #include "proc.h"
@@ -103,6 +104,10 @@ title_show(struct master *m)
 	    text != NULL ? ": " : "", n, n == 1 ? "" : "s", status);
 	if (again > 0)
 		ev_timer_set(m->ev, &m->title, again, title_cb, m);
+	notify_status("%s, %u process%s, %" PRIu64 " of %" PRIu64
+	    " connections", m->ending ? "ending" : m->reload != NULL ?
+	    "loading configuration" : m->overload ? overload_text(m) :
+	    "serving", m->nprocs, m->nprocs == 1 ? "" : "es", n, capacity);
 }
 
 static void
@@ -228,6 +233,7 @@ master_abort(struct master *m, int status)
 		m->status = status;
 	m->ending = true;
 	reload_cancel(m);
+	notify_stopping();
 	for (struct proc *p = m->oldest; p != NULL; p = p->newer)
 		proc_kill(p, SIGTERM);
 	log_err("configuration not usable");
@@ -336,6 +342,7 @@ master_end(struct master *m, const char *why)
 	}
 	log_line("signal %s: ending", why);
 	reload_cancel(m);
+	notify_stopping();
 	m->ending = true;
 	m->end_began = ev_now(m->ev);
 	listeners_update(m);
@@ -559,6 +566,7 @@ master_open(struct master *m, int daemon_fd, int *limit)
 		return EX_OSERR;
 	}
 	m->started = ev_now(m->ev);
+	notify_loop(m->ev);
 	if (!listeners_open(m)) {
 		start_err("no listener could be bound, giving up");
 		return EX_TEMPFAIL;
@@ -604,6 +612,7 @@ master_clear(struct master *m)
 	daemon_pidfile_close(&m->pidfile);
 	if (m->reserve != -1)
 		close(m->reserve);
+	notify_loop(NULL);
 	if (m->ev != NULL) {
 		/* what comes now is too late, not a reason to die of it */
 		(void)ev_signal(m->ev, SIGTERM, NULL, NULL);
@@ -632,6 +641,7 @@ master_run(const struct program *program, const struct start *start,
 	if (status == 0)
 		status = workers_start(&m, limit);
 	if (status == 0) {
+		notify_ready();
 		tick_cb(&m);
 		status = ev_run(m.ev);
 	}

@@ -12,6 +12,7 @@
 #include "crew.h"
 #include "keys.h"
 #include "listen.h"
+#include "notify.h"
 #include "own.h"
 #include "proc.h"
 #include "reload_impl.h"
@@ -56,6 +57,7 @@ reload_finish(struct master *m)
 	unsigned again = m->reload->again;
 
 	reload_free(m);
+	notify_ready();
 	if (again != 0)
 		reload_start(m, again & RELOAD_FILE ? RELOAD_FILE :
 		    RELOAD_WORKERS);
@@ -393,6 +395,7 @@ reload_start(struct master *m, enum reload_kind kind)
 		log_err("reload: failed, %s", strerror(errno));
 		return;
 	}
+	notify_reloading();
 	m->reload = r;
 	r->kind = kind;
 	r->state = RELOAD_LOADING;

@@ -22,6 +22,7 @@
 #include "load.h"
 #include "logs.h"
 #include "master.h"
+#include "notify.h"
 #include "own.h"
 #include "postmortem.h"
 #include "self.h"
@@ -271,6 +272,7 @@ serve(struct start *s, const struct program *program)
 	struct loaded conf;
 	int status, daemon_fd = -1;
 
+	notify_open();
 	switch (inherit_inetd()) {
 	case INETD_NO:
 		break;

@@ -12,6 +12,7 @@
 #include "../misc/msg.h"
 #include "channel.h"
 #include "conf.h"
+#include "environ.h"
 #include "master.h"
 #include "try.h"
 
@@ -27,6 +28,7 @@ try_child(const struct compiled *c, const struct start *s, int fd)
 	uint8_t nonce[8] = { 0 };
 	char text[CHANNEL_ENV_MAX];
 
+	environ_scrub();
 	/* nobody greets it; any nonce will do */
 	channel_env_print(text, nonce);
 	if (setenv(CHANNEL_ENV, text, 1) == -1 || dup2(fd, 0) == -1)
