@@ -11,12 +11,14 @@
 
 enum { LENT_NOT, LENT_HELD, LENT_ASKED };	/* proc.lent[index] */
 
+/* While sockets are called back nobody gets any; afterwards all do. */
 static bool
 may_hold(const struct proc *p)
 {
 	return p->state == PROC_READY && !p->suspected && proc_open(p) &&
-	    p->channel.features & FEATURE_LEND &&
-	    p->generation == p->master->generation;
+	    !p->blocked && p->channel.features & FEATURE_LEND &&
+	    p->generation == p->master->generation && !p->master->ending &&
+	    !reload_revoking(p->master);
 }
 
 /* Room for one byte per listener. */
@@ -37,14 +39,14 @@ lend_one(struct proc *p, struct listener *l)
 {
 	struct channel_lend msg;
 
-	if (l->fd == -1 || l->fresh || !listener_lent(l) || !may_hold(p) ||
+	if (l->fd == -1 || l->fresh || !listener_lent(l) ||
 	    !ensure_table(p) || p->lent[l->conf->index] != LENT_NOT)
 		return;
 	msg.generation = p->generation;
 	msg.listener = l->conf->index;
 	if (!proc_send(p, CHANNEL_LEND, &msg, sizeof(msg), NULL, 0, &l->fd,
 	    1))
-		return;		/* tried again at the next look */
+		return;		/* as soon as its channel has room */
 	p->lent[l->conf->index] = LENT_HELD;
 	l->holders++;
 }
@@ -52,8 +54,8 @@ lend_one(struct proc *p, struct listener *l)
 void
 lend_all(struct proc *p)
 {
-	for (struct listener *l = p->master->listeners; l != NULL;
-	    l = l->next)
+	for (struct listener *l = p->master->listeners; l != NULL &&
+	    may_hold(p); l = l->next)
 		lend_one(p, l);
 }
 
@@ -61,7 +63,8 @@ void
 lend_listener(struct listener *l)
 {
 	for (struct proc *p = l->master->oldest; p != NULL; p = p->newer)
-		lend_one(p, l);
+		if (may_hold(p))
+			lend_one(p, l);
 }
 
 void

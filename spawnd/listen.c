@@ -272,7 +272,7 @@ socket_open(const struct listener *l, bool beside)
 	    bind_socket(fd, c, &l->addr) == -1 ||
 	    options_set(fd, c, family) == -1 ||
 	    (family == AF_UNIX && unix_finish(c) == -1) ||
-	    listen(fd, backlog_of(l)) == -1 ||
+	    (!(beside && l->fresh) && listen(fd, backlog_of(l)) == -1) ||
 	    (beside && beside_set(fd, 0) == -1)) {
 		net_close(fd);
 		return -1;
@@ -299,6 +299,7 @@ listener_open(struct listener *l)
 	if (fd == -1 && errno == EADDRINUSE && neighbours_set(l, 1) > 0) {
 		fd = socket_open(l, true);
 		neighbours_set(l, 0);
+		l->mute = fd != -1 && l->fresh;
 	}
 	if (fd == -1)
 		return -1;
@@ -310,6 +311,22 @@ listener_open(struct listener *l)
 	record_set(l);
 	l->fd = fd;
 	return 0;
+}
+
+int
+listener_speak(struct listener *l)
+{
+	int result;
+
+	if (!l->mute)
+		return 0;
+	l->mute = false;
+	(void)beside_set(l->fd, 1);
+	(void)neighbours_set(l, 1);
+	result = listen(l->fd, backlog_of(l));
+	(void)neighbours_set(l, 0);
+	(void)beside_set(l->fd, 0);
+	return result;
 }
 
 static void
@@ -391,18 +408,6 @@ listener_close(struct listener *l)
 	socket_close(l);
 	l->conf = NULL;
 	listener_unref(l);
-}
-
-bool
-listener_same(const struct listener_conf *a, const struct listener_conf *b)
-{
-	if (a->addr.len == 0 || b->addr.len == 0)
-		return a->addr.len == b->addr.len &&
-		    strcmp(a->name, b->name) == 0;
-	return a->type == b->type && a->protocol == b->protocol &&
-	    net_same(&a->addr, &b->addr) && a->v6only == b->v6only &&
-	    (a->vrf == NULL ? b->vrf == NULL :
-	    b->vrf != NULL && strcmp(a->vrf, b->vrf) == 0);
 }
 
 static bool

@@ -39,6 +39,9 @@ struct listener {
 	bool			 silent;	/* failure was logged */
 	bool			 fresh;		/* opened by a reload that is
 						   not committed */
+	bool			 mute;		/* fresh: bound, no more */
+	const struct listener_conf *heir;	/* while a reload prepares: what
+						   it becomes; NULL: it goes */
 	unsigned		 holders;	/* workers it is lent to */
 	unsigned		 expect, full;	/* see listener_readable */
 	struct ev_timer		 retry, pause;
@@ -51,8 +54,14 @@ struct listener *listener_new(struct master *, const struct listener_conf *,
 	    uint32_t generation);
 struct listener *listener_ref(struct listener *);
 void	 listener_unref(struct listener *);
-/* Bind and listen. -1 and errno; nothing stays open then. */
+/*
+ * Bind and listen. -1 and errno; nothing stays open then. A fresh one that a
+ * listener of ours is in the way of is only bound: until the switch its
+ * connections are that one's.
+ */
 int	 listener_open(struct listener *);
+/* The switch: from now on they come to this one. -1, errno. */
+int	 listener_speak(struct listener *);
 /* Everything that is queued is accepted and handed out, whatever the limits
  * say; then the socket is closed. */
 void	 listener_shut(struct listener *);
@@ -61,8 +70,6 @@ void	 listener_close(struct listener *);
 /* The same endpoint with other settings, from the next accept on. */
 void	 listener_adopt(struct listener *, const struct listener_conf *,
 	    uint32_t generation);
-bool	 listener_same(const struct listener_conf *,
-	    const struct listener_conf *);
 /* Writes the listener's part of a record anew. */
 void	 listener_record(struct listener *, struct hand *);
 /* Workers accept there (whether or not one holds it now). */

@@ -14,6 +14,7 @@
 #include "board.h"
 #include "channel.h"
 #include "hand.h"
+#include "outbox.h"
 
 struct master;
 struct compiled;
@@ -44,6 +45,7 @@ struct proc {
 	bool		 was_ready;
 	bool		 suspected;	/* shows no life */
 	bool		 blocked;	/* its channel is full */
+	struct outbox	 outbox;
 	bool		 told;		/* that it may die */
 	bool		 killed;	/* by us: do not log surprise */
 	bool		 bad_config;
@@ -101,8 +103,9 @@ bool	 proc_eligible(const struct proc *);
 /* It can be sent something. */
 bool	 proc_open(const struct proc *);
 
-/* Message with a payload of one or two parts. false: the channel is full or
- * gone; both are dealt with here. */
+/* Message with a payload of one or two parts. It may wait for a full channel
+ * to get room, connections and lent sockets do not. false: it will not be
+ * sent; what that means for the worker is dealt with here. */
 bool	 proc_send(struct proc *, enum channel_type, const void *, size_t,
 	    const void *, size_t, const int *fds, unsigned nfds);
 /* Everything that is in the channel now, at the least. */

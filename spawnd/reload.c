@@ -10,6 +10,7 @@
 
 #include "../misc/log.h"
 #include "crew.h"
+#include "heirs.h"
 #include "keys.h"
 #include "listen.h"
 #include "notify.h"
@@ -47,6 +48,7 @@ reload_free(struct master *m)
 	load_clear(&r->load);
 	loaded_clear(&r->conf);
 	m->reload = NULL;
+	free(r->listeners);
 	free(r);
 	master_title(m);
 }
@@ -151,43 +153,62 @@ same_process(const struct compiled *a, const struct compiled *b)
 static bool
 may_adopt(const struct proc *p)
 {
-	return p->state == PROC_READY && !p->suspected && !p->blocked &&
+	return p->state == PROC_READY && !p->suspected &&
 	    proc_open(p) && p->generation == p->master->generation &&
 	    p->channel.features & FEATURE_CONFIG;
 }
 
+/* false: *error. */
+static bool
+listener_prepare(struct master *m, struct listener **end, char *error,
+    size_t size, const struct listener_conf *c)
+{
+	struct listener *l = listener_new(m, c, m->reload->generation);
+
+	if (l == NULL) {
+		snprintf(error, size, "%s", strerror(errno));
+		return false;
+	}
+	l->fresh = true;
+	l->heir = c;
+	m->reload->listeners[c->index] = *end = l;
+	if (listener_open(l) == 0) {
+		log_line("listening on %s", l->text);
+		return true;
+	}
+	if (c->retry == 0) {
+		snprintf(error, size, "cannot bind %s: %s", l->text,
+		    strerror(errno));
+		return false;
+	}
+	log_err("cannot bind %s: %s, retrying every %u s", l->text,
+	    strerror(errno), c->retry);
+	listener_retry(l);
+	return true;
+}
+
 /* Fresh listeners stand behind the others until the switch. false: *error. */
 static bool
-listeners_prepare(struct master *m, const struct spawnd_conf *c,
-    uint32_t generation, char *error, size_t size)
+listeners_prepare(struct master *m, const struct spawnd_conf *c, char *error,
+    size_t size)
 {
-	for (size_t i = 0; i < c->nlisteners; i++) {
-		struct listener **lp = &m->listeners, *l;
+	struct reload *r = m->reload;
+	struct listener **end = &m->listeners;
 
-		while ((l = *lp) != NULL && !listener_same(l->conf,
-		    &c->listeners[i]))
-			lp = &l->next;
-		if (l != NULL)
+	if ((r->listeners = heirs_find(m, c)) == NULL) {
+		snprintf(error, size, "%s", strerror(errno));
+		return false;
+	}
+	while (*end != NULL)
+		end = &(*end)->next;
+	for (size_t i = 0; i < c->nlisteners; i++) {
+		if (r->listeners[i] != NULL)
 			continue;
-		if ((l = listener_new(m, &c->listeners[i], generation)) ==
-		    NULL) {
-			snprintf(error, size, "%s", strerror(errno));
+		if (!listener_prepare(m, end, error, size,
+		    &c->listeners[i])) {
 			return false;
 		}
-		l->fresh = true;
-		*lp = l;
-		if (listener_open(l) == 0) {
-			log_line("listening on %s", l->text);
-			continue;
-		}
-		if (l->conf->retry == 0) {
-			snprintf(error, size, "cannot bind %s: %s", l->text,
-			    strerror(errno));
-			return false;
-		}
-		log_err("cannot bind %s: %s, retrying every %u s", l->text,
-		    strerror(errno), l->conf->retry);
-		listener_retry(l);
+		end = &(*end)->next;
 	}
 	return true;
 }
@@ -277,8 +298,8 @@ reload_prepare(struct master *m)
 	r->conf.conf->generation = r->generation;
 	r->state = RELOAD_PREPARING;
 	r->began = ev_now(m->ev);
-	if (!listeners_prepare(m, &r->conf.conf->broker, r->generation,
-	    error, sizeof(error))) {
+	if (!listeners_prepare(m, &r->conf.conf->broker, error,
+	    sizeof(error))) {
 		reload_fail(m, error);
 		return;
 	}

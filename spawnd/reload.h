@@ -28,6 +28,8 @@ const struct loaded *reload_conf(const struct master *, uint32_t generation);
 void	 reload_proc_ready(struct proc *);
 void	 reload_proc_failed(struct proc *);
 void	 reload_proc_gone(struct proc *);
+/* Lent sockets are being called back. */
+bool	 reload_revoking(const struct master *);
 /* All lent sockets that were asked for have come back. */
 void	 reload_revoked(struct master *);
 /* SIGCHLD: true if it was the child that reads the configuration. */

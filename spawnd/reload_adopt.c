@@ -1,6 +1,7 @@
 /*
  * The one point at which everything changes.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,34 +17,25 @@
 
 #define REVOKE_WAIT	(5 * EV_SECOND)
 
-/* In the order of the file; those it does not have any more come to gone. */
+/* In the order of the file; gives those it does not have any more. */
 static struct listener *
-listeners_sort(struct master *m, const struct spawnd_conf *c)
+listeners_sort(struct master *m, size_t n)
 {
-	struct listener *old = m->listeners, **end = &m->listeners;
+	struct listener *gone = NULL, **end = &m->listeners, *l, *next;
 
-	m->listeners = NULL;
-	for (size_t i = 0; i < c->nlisteners; i++)
-		for (struct listener **lp = &old, *l; (l = *lp) != NULL;
-		    lp = &l->next) {
-			if (!listener_same(l->conf, &c->listeners[i]))
-				continue;
-			*lp = l->next;
-			l->next = NULL;
-			*end = l;
-			end = &l->next;
-			break;
-		}
-	return old;
-}
-
-static bool
-still_wanted(const struct listener *l, const struct spawnd_conf *c)
-{
-	for (size_t i = 0; i < c->nlisteners; i++)
-		if (listener_same(l->conf, &c->listeners[i]))
-			return true;
-	return false;
+	for (l = m->listeners; l != NULL; l = next) {
+		next = l->next;
+		if (l->heir != NULL)
+			continue;
+		l->next = gone;
+		gone = l;
+	}
+	for (size_t i = 0; i < n; i++) {
+		*end = m->reload->listeners[i];
+		end = &(*end)->next;
+	}
+	*end = NULL;
+	return gone;
 }
 
 struct reload_sum {
@@ -51,22 +43,32 @@ struct reload_sum {
 };
 
 static void
-listeners_switch(struct master *m, const struct spawnd_conf *c,
-    uint32_t generation, struct reload_sum *sum)
+listeners_switch(struct master *m, uint32_t generation,
+    struct reload_sum *sum)
 {
-	struct listener *gone = listeners_sort(m, c), *next;
-	size_t i = 0;
+	struct listener *gone = listeners_sort(m,
+	    m->conf.conf->broker.nlisteners), *next;
 
 	for (struct listener *l = m->listeners; l != NULL; l = l->next) {
 		sum->added += l->fresh;
 		sum->kept += !l->fresh;
-		listener_adopt(l, &c->listeners[i++], generation);
+		listener_adopt(l, l->heir, generation);
 	}
 	for (; gone != NULL; gone = next) {
 		next = gone->next;
 		sum->removed++;
 		listener_close(gone);
 	}
+}
+
+/* Before those are closed that were in their way. */
+static void
+listeners_speak(struct master *m)
+{
+	for (struct listener *l = m->listeners; l != NULL; l = l->next)
+		if (l->fresh && listener_speak(l) == -1)
+			log_err("cannot listen on %s: %s", l->text,
+			    strerror(errno));
 }
 
 static void
@@ -137,8 +139,9 @@ reload_commit(struct master *m)
 	uint32_t former = m->generation;
 	struct diag *d = diag_new();
 
+	listeners_speak(m);
 	for (struct listener *l = m->listeners; l != NULL; l = l->next)
-		if (!l->fresh && !still_wanted(l, &r->conf.conf->broker))
+		if (l->heir == NULL)
 			listener_shut(l);
 	hand_flush_all(m);		/* in front of COMMIT */
 	if (sticky_changed(&old.conf->broker, &r->conf.conf->broker)) {
@@ -149,7 +152,7 @@ reload_commit(struct master *m)
 	m->generation = r->generation;
 	m->conf.conf->generation = r->generation;
 	loaded_init(&r->conf);
-	listeners_switch(m, &m->conf.conf->broker, m->generation, &sum);
+	listeners_switch(m, m->generation, &sum);
 	if (m->single != NULL) {
 		own_single_commit(m->single);
 		m->oldest->generation = m->generation;
@@ -190,22 +193,25 @@ revoke_late_cb(void *ctx)
 	reload_commit(m);
 }
 
+bool
+reload_revoking(const struct master *m)
+{
+	return m->reload != NULL && m->reload->state == RELOAD_REVOKING;
+}
+
 void
 reload_revoked(struct master *m)
 {
-	if (m->reload != NULL && m->reload->state == RELOAD_REVOKING)
+	if (reload_revoking(m))
 		ev_timer_set(m->ev, &m->reload->timer, 0, revoke_late_cb, m);
 }
 
 /* Its number, its settings or its existence changes for who holds it. */
 static bool
-must_revoke(const struct listener *l, const struct spawnd_conf *c)
+must_revoke(const struct listener *l)
 {
-	for (size_t i = 0; i < c->nlisteners; i++)
-		if (listener_same(l->conf, &c->listeners[i]))
-			return c->listeners[i].index != l->conf->index ||
-			    c->listeners[i].accept != ACCEPT_WORKERS;
-	return true;
+	return l->heir == NULL || l->heir->index != l->conf->index ||
+	    l->heir->accept != ACCEPT_WORKERS;
 }
 
 void
@@ -214,8 +220,7 @@ reload_switch(struct master *m)
 	struct reload *r = m->reload;
 
 	for (struct listener *l = m->listeners; l != NULL; l = l->next)
-		if (!l->fresh && l->holders > 0 && must_revoke(l,
-		    &r->conf.conf->broker))
+		if (!l->fresh && l->holders > 0 && must_revoke(l))
 			lend_revoke(l);
 	if (lend_awaited(m) == 0) {
 		reload_commit(m);

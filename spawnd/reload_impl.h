@@ -30,6 +30,7 @@ struct reload {
 	struct ev_timer		 timer;
 	unsigned		 fresh_needed;	/* workers to be started */
 	unsigned		 fresh_failed;
+	struct listener		**listeners;	/* by index in conf */
 };
 
 #define RELOAD_TOO_LONG	(30 * EV_SECOND)

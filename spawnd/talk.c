@@ -16,6 +16,7 @@
 #include "lend.h"
 #include "logs.h"
 #include "master.h"
+#include "outbox.h"
 #include "own.h"
 #include "proc.h"
 #include "reload.h"
@@ -52,29 +53,6 @@ features_offered(const struct proc *p)
 /* ---- sending ---- */
 
 bool
-proc_send(struct proc *p, enum channel_type type, const void *a, size_t alen,
-    const void *b, size_t blen, const int *fds, unsigned nfds)
-{
-	if (p->channel.fd == -1)
-		return false;
-	log_debug(DEBUG_PACKET, "worker %ld: sending %s", (long)p->known_as,
-	    channel_forms[type].name);
-	if (channel_send(&p->channel, type, a, alen, b, blen, fds, nfds) == 0)
-		return true;
-	if (errno == EAGAIN) {
-		p->blocked = true;
-		ev_interest(p->master->ev, p->channel.fd,
-		    EV_READ | EV_WRITE);
-		return false;
-	}
-	log_debug(DEBUG_PROC, "worker %ld: channel: %s", (long)p->known_as,
-	    strerror(errno));
-	/* its end is seen by reading, in this or the next round */
-	p->blocked = true;
-	return false;
-}
-
-bool
 talk_start(struct proc *p)
 {
 	struct master *m = p->master;
@@ -95,6 +73,7 @@ talk_start(struct proc *p)
 void
 talk_close(struct proc *p)
 {
+	outbox_clear(p);
 	if (p->channel.fd == -1)
 		return;
 	ev_close_shared(p->master->ev, p->channel.fd);
@@ -459,12 +438,8 @@ channel_readable(void *ctx, int fd)
 static void
 channel_writable(void *ctx, int fd)
 {
-	struct proc *p = ctx;
-
-	p->blocked = false;
-	ev_interest(p->master->ev, fd, EV_READ);
-	hand_flush(p);
-	master_changed(p->master);
+	(void)fd;
+	outbox_flush(ctx);
 }
 
 static void
