@@ -187,6 +187,8 @@ bool	 kw_parse_int(const char *, uint64_t *);
 bool	 kw_parse_seconds(const char *, uint64_t *);
 
 extern const struct kw_word kw_bools[];
+/* The word for a value, NULL: there is none. */
+const char *kw_word_text(const struct kw_word *set, int value);
 
 /* Reads and stores the value of a row; kw_value.c, for the walker. */
 void	 kw_read(struct kw_reader *, const struct kw *, void *object);

@@ -17,6 +17,14 @@ const struct kw_word kw_bools[] = {
 	{ NULL, 0, false },
 };
 
+const char *
+kw_word_text(const struct kw_word *set, int value)
+{
+	while (set->text != NULL && set->value != value)
+		set++;
+	return set->text;
+}
+
 bool
 kw_has_value(struct kw_reader *r)
 {

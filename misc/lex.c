@@ -691,6 +691,25 @@ lex_next(struct lex *lex, struct lex_token *tok, unsigned flags)
 		token_trace(lex, tok);
 }
 
+struct lex_mark
+lex_mark(const struct lex *lex)
+{
+	const struct input *in = lex->top;
+
+	return (struct lex_mark){ in->alias == NULL ? in : NULL, in->at };
+}
+
+const char *
+lex_since(const struct lex *lex, const struct lex_mark *mark, size_t *len)
+{
+	const struct input *in = lex->top;
+
+	if (mark->input == NULL || in != mark->input || in->at < mark->at)
+		return NULL;
+	*len = in->at - mark->at;
+	return in->data + mark->at;
+}
+
 const char *
 lex_show(const struct lex_token *tok, char *buf, size_t size)
 {

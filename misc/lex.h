@@ -53,6 +53,16 @@ void		 lex_free(struct lex *);
 /* Every token, with file, line and kind. */
 void		 lex_trace(struct lex *, FILE *);
 
+/* A place in the text that is read, behind the token that came last. */
+struct lex_mark {
+	const void	*input;		/* NULL: within an alias */
+	size_t		 at;
+};
+struct lex_mark	 lex_mark(const struct lex *);
+/* The text since then. NULL: it was not all in one file. */
+const char	*lex_since(const struct lex *, const struct lex_mark *,
+		    size_t *len);
+
 /* The next token. LEX_END comes at the end of each included file, with its
  * depth, and then for ever at the end of the main file. */
 void		 lex_next(struct lex *, struct lex_token *, unsigned flags);

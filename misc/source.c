@@ -459,22 +459,22 @@ environ_put(struct source *s, size_t n, const char *name, const char *value)
 }
 
 /* What both readers set, the worker's word last. */
-char **
-source_environ(struct source *s)
+static char **
+environ_fill(struct source *s, char *const *base)
 {
 	static const enum source_reader order[] = { SOURCE_MASTER,
 	    SOURCE_WORKER };
-	size_t n = 0, room = 1;
+	size_t n, room = 1;
 
-	for (n = 0; s->base != NULL && s->base[n] != NULL; n++)
+	for (n = 0; base != NULL && base[n] != NULL; n++)
 		room++;
 	for (const struct setting *v = s->settings; v != NULL; v = v->next)
 		room++;
 	free(s->environ);
 	if ((s->environ = calloc(room, sizeof *s->environ)) == NULL)
 		errx(EX_OSERR, "no memory for an environment");
-	for (n = 0; s->base != NULL && s->base[n] != NULL; n++)
-		s->environ[n] = s->base[n];
+	for (n = 0; base != NULL && base[n] != NULL; n++)
+		s->environ[n] = base[n];
 	for (int k = 0; k < 2; k++) {
 		for (const struct setting *v = s->settings; v != NULL;
 		    v = v->next) {
@@ -483,4 +483,16 @@ source_environ(struct source *s)
 		}
 	}
 	return s->environ;
+}
+
+char **
+source_environ(struct source *s)
+{
+	return environ_fill(s, s->base);
+}
+
+char **
+source_settings(struct source *s)
+{
+	return environ_fill(s, NULL);
 }

@@ -94,6 +94,9 @@ void		 source_setenv(struct source *, const char *name,
 /* The environment a worker starts with, NULL-terminated, owned by the source;
  * valid until the next call. */
 char		**source_environ(struct source *);
+/* The part of it that the configuration sets, whatever it was gathered
+ * with; valid until the next call of either. */
+char		**source_settings(struct source *);
 
 /* Recorded look-ups; -1: unknown (or not resolvable). */
 int		 source_user(struct source *, const char *name, uid_t *,

@@ -1,6 +1,6 @@
 /*
- * Memory files for bundles; what the system offers is in source_SYSTEM.c.
- * Nothing outside source*.c includes this.
+ * Memory files for bundles, and for what is made from them to be handed
+ * about; what the system offers is in source_SYSTEM.c.
  */
 #ifndef MISC_SOURCE_SEAL_H
 #define MISC_SOURCE_SEAL_H

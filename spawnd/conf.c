@@ -18,12 +18,26 @@
 
 /* ---- sections ---- */
 
+#define TEXT_HASH	UINT64_C(0xcbf29ce484222325)
+
+/* Whether it is the same text, no more. */
+static uint64_t
+text_hash(uint64_t h, const char *text, size_t len)
+{
+	while (len-- > 0)
+		h = (h ^ (uint8_t)*text++) * UINT64_C(0x100000001b3);
+	return h;
+}
+
 /* Tokens, nothing more; but braces and quotes are what they are. */
 static void
 section_skip(struct parse *p)
 {
 	struct kw_reader *r = &p->r;
+	struct lex_mark begin = lex_mark(r->lex);
 	unsigned nest = 1;
+	const char *text;
+	size_t len;
 
 	while (nest > 0) {
 		lex_next(r->lex, &r->tok, LEX_SKIP);
@@ -32,6 +46,8 @@ section_skip(struct parse *p)
 		if (r->tok.kind == LEX_END)
 			return;
 	}
+	if ((text = lex_since(r->lex, &begin, &len)) != NULL)
+		p->skipped = text_hash(p->skipped, text, len);
 	kw_next(r);
 }
 
@@ -72,6 +88,7 @@ section_begin(struct parse *p)
 	}
 	if (strcmp(name, p->id) != 0) {
 		section_note(p, name);
+		p->skipped = text_hash(p->skipped, name, strlen(name) + 1);
 		section_skip(p);
 		return;
 	}
@@ -154,7 +171,7 @@ static void
 parse_begin(struct parse *p, const struct conf_request *request,
     struct source *source, struct diag *diag, struct arena *arena)
 {
-	*p = (struct parse){ .request = request };
+	*p = (struct parse){ .request = request, .skipped = TEXT_HASH };
 	p->r.source = source;
 	p->r.diag = diag;
 	p->r.arena = arena;
@@ -318,6 +335,19 @@ worker_find(struct compile *k)
 #endif
 }
 
+/* Of a file that cannot be read the worker itself will say so. */
+static uint64_t
+worker_text(struct compile *k)
+{
+	const char *config = k->c->broker.spawn.config, *text;
+	size_t len;
+
+	if (config == NULL || strstr(config, "://") != NULL ||
+	    source_file(k->source, SOURCE_TEXT, config, &text, &len) == -1)
+		return k->broker.skipped;
+	return text_hash(TEXT_HASH, text, len);
+}
+
 static void
 worker_parse(struct compile *k)
 {
@@ -326,8 +356,10 @@ worker_parse(struct compile *k)
 
 	parse_begin(p, k->request, k->source, k->diag, k->c->arena);
 	common_begin(&k->c->worker_common);
-	if (!k->own)
+	if (!k->own) {
+		k->c->foreign = worker_text(k);
 		return;
+	}
 	source_reader(k->source, SOURCE_WORKER);
 	p->common = &k->c->worker_common;
 	p->id = k->worker_id;

@@ -49,6 +49,7 @@ enum overload { OVERLOAD_QUEUE, OVERLOAD_CLOSE, OVERLOAD_RESET };
 struct listener_conf {
 	struct diag_place	 place;		/* of the block's first word */
 	const char		*name;		/* listener-N or as given */
+	bool			 named;		/* it was given */
 	uint32_t		 index;
 	struct net_addr		 addr;		/* len 0: by inherited socket */
 	bool			 both;		/* :: for IPv4 too; 0.0.0.0
@@ -113,6 +114,9 @@ struct compiled {
 	void			(*worker_free)(void *);
 	struct source		*source;	/* owned */
 	uint8_t			 digest[32];
+	/* A hash of what another program is to read: its file, or what is
+	 * not ours of this one. 0: the worker is the program itself. */
+	uint64_t		 foreign;
 	bool			 check;		/* as in the request */
 	bool			 keyed;		/* this process has no private
 						   keys: KEYS tells who has */

@@ -145,7 +145,7 @@ debug_redirect_read(struct kw_reader *r, void *object)
 
 /* ---- syslog: values, not keywords, in any case ---- */
 
-static const struct kw_word facilities[] = {
+const struct kw_word syslog_facilities[] = {
 	{ "auth", LOG_AUTH, false },
 #ifdef LOG_AUTHPRIV
 	{ "authpriv", LOG_AUTHPRIV, false },
@@ -165,7 +165,7 @@ static const struct kw_word facilities[] = {
 	{ NULL, 0, false },
 };
 
-static const struct kw_word severities[] = {
+const struct kw_word syslog_severities[] = {
 	{ "emerg", LOG_EMERG, false }, { "alert", LOG_ALERT, false },
 	{ "crit", LOG_CRIT, false }, { "err", LOG_ERR, false },
 	{ "warning", LOG_WARNING, false }, { "notice", LOG_NOTICE, false },
@@ -192,13 +192,15 @@ name_read(struct kw_reader *r, const struct kw_word *names, int *value)
 static void
 facility_read(struct kw_reader *r, void *object)
 {
-	name_read(r, facilities, &((struct common_conf *)object)->log.facility);
+	name_read(r, syslog_facilities,
+	    &((struct common_conf *)object)->log.facility);
 }
 
 static void
 severity_read(struct kw_reader *r, void *object)
 {
-	name_read(r, severities, &((struct common_conf *)object)->log.severity);
+	name_read(r, syslog_severities,
+	    &((struct common_conf *)object)->log.severity);
 }
 
 /* What only other programs of the family use is read, checked, and said. */

@@ -73,6 +73,7 @@ endpoint_fill(struct listener_conf *l, const struct broker_build *build,
 
 	l->place = b->place;
 	l->name = b->name;
+	l->named = b->named && b->name != NULL;
 	l->addr = *addr;
 	l->type = block_type(b);
 	l->protocol = block_protocol(b, addr);

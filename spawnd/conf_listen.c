@@ -30,7 +30,7 @@ static const struct kw_word types[] = {
 	{ NULL, 0, false },
 };
 
-static const struct kw_word aaa_protocols[] = {
+const struct kw_word aaa_protocols[] = {
 	{ "tacacs.tcp", SPAWND_AAA_TACACS_TCP, false },
 	{ "tacacs.tls", SPAWND_AAA_TACACS_TLS, false },
 	{ "radius.udp", SPAWND_AAA_RADIUS_UDP, false },

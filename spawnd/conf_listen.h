@@ -53,6 +53,8 @@ struct transport {
 };
 extern const struct transport transports[];
 
+extern const struct kw_word aaa_protocols[];
+
 /* SOCK_STREAM ..., given or by protocol. */
 int	 block_type(const struct listen_block *);
 

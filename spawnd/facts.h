@@ -10,7 +10,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 
 struct compiled;
 struct program;
@@ -26,6 +25,11 @@ enum fact_effect {
 	EFFECT_RESTART		/* "restart needed": a reload leaves it */
 };
 
+/*
+ * A thing (option NULL), or a setting of one. A setting that has its usual
+ * value is left out of the list. Settings of things that come or go are no
+ * changes of their own.
+ */
 struct fact {
 	enum fact_kind	 kind;
 	enum fact_effect effect;
@@ -33,14 +37,21 @@ struct fact {
 	uint32_t	 row_kind;	/* BOARD_LISTENER, BOARD_DESTINATION:
 					   the sessions behind it are those of
 					   the row; 0: all of the service */
-	const char	*name;		/* unique within its kind */
+	uint32_t	 rank;		/* position, where order matters; 0 */
+	const char	*name;		/* with option unique in its kind: one
+					   that is not gets "#2" */
+	const char	*option;
 	const char	*value;
+	const char	*usual;		/* value of settings left out; NULL:
+					   a thing, or never left out */
 	const char	*row;		/* name of the row; NULL with 0 */
+	const char	*shown;		/* what people call it; NULL: name */
 };
 
 struct facts;
 
 #define FACTS_SALT	16
+#define FACTS_FAILED	((size_t)-1)
 
 /* Empty; NULL: no memory. */
 struct facts	*facts_new(const uint8_t salt[FACTS_SALT]);
@@ -50,28 +61,54 @@ void		 facts_add(struct facts *, const struct fact *);
 /* value is hashed with the salt, and the fact marked as secret. */
 void		 facts_add_secret(struct facts *, struct fact,
 		    const void *value, size_t len);
-/* Sorted and ready; -1, errno. */
+/*
+ * The same in short: base with that option and value, in the forms they come
+ * in. usual as in struct fact; with option NULL there is none. A NULL text is
+ * "none". Of a digest the beginning shows.
+ */
+void		 facts_text(struct facts *, const struct fact *base,
+		    const char *option, const char *value, const char *usual);
+void		 facts_number(struct facts *, const struct fact *base,
+		    const char *option, uint64_t value, uint64_t usual);
+void		 facts_bool(struct facts *, const struct fact *base,
+		    const char *option, bool value, bool usual);
+void		 facts_digest(struct facts *, const struct fact *base,
+		    const char *option, const uint8_t digest[32]);
+/* Complete and ready; -1, errno. */
 int		 facts_end(struct facts *);
 const uint8_t	*facts_salt(const struct facts *);
+size_t		 facts_count(const struct facts *);
 
 /* All of a configuration: the broker's, and by program->facts the
  * worker's. NULL, errno. */
 struct facts	*facts_of(const struct program *, const struct compiled *,
 		    const uint8_t salt[FACTS_SALT]);
+/* The broker's half only; spawnd/facts_broker.c */
+void		 facts_broker(const struct program *,
+		    const struct compiled *, struct facts *);
 
 /* A sealed memory file with them, and back. -1 or NULL, errno; EBADMSG: not
  * a list of facts, EPROTO: of another version. fd stays the caller's. */
 int		 facts_save(const struct facts *);
 struct facts	*facts_load(int fd);
 
+/* Both are gone when the callback returns. */
 struct fact_change {
 	const struct fact	*old, *new;	/* NULL: added, removed */
 };
 
-/* Every difference, in order of kind and name. Returns how many. */
+/* Every difference, in order of kind and name. Returns how many;
+ * FACTS_FAILED: no memory, nothing was said. */
 size_t		 facts_compare(const struct facts *old,
 		    const struct facts *new,
 		    void (*change)(void *, const struct fact_change *),
 		    void *);
+/* The greater weight of the two sides. */
+enum fact_effect facts_effect(const struct fact_change *);
+
+/* What is true once new has been adopted where old was: new, but what needs
+ * a restart is as in old. NULL: errno. */
+struct facts	*facts_adopt(const struct facts *old,
+		    const struct facts *new);
 
 #endif

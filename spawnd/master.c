@@ -577,6 +577,7 @@ master_open(struct master *m, int daemon_fd, int *limit)
 		return status;
 	}
 	seats_prepare(m, m->conf.conf, m->generation);
+	reload_facts(m);
 	sticky_prepare(m);
 	m->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (*limit > ev_limit(m->ev))
@@ -612,6 +613,8 @@ master_clear(struct master *m)
 	daemon_pidfile_close(&m->pidfile);
 	if (m->reserve != -1)
 		close(m->reserve);
+	if (m->facts != -1)
+		close(m->facts);
 	notify_loop(NULL);
 	if (m->ev != NULL) {
 		/* what comes now is too late, not a reason to die of it */

@@ -26,6 +26,7 @@ struct parse {
 	/* Names of other sections, each once. */
 	const char			**others;
 	unsigned			 nothers;
+	uint64_t			 skipped;	/* hash of their text */
 };
 
 /* Directives of 3.7 for sections, their object is parse->common. */
@@ -33,6 +34,7 @@ extern const struct kw common_kw[];
 /* Those at top level only, and their sets of words. */
 extern const struct kw top_kw[];
 extern const struct kw_word *const common_words[];
+extern const struct kw_word syslog_facilities[], syslog_severities[];
 
 /* Behind "id": the section is read if it is the one, else passed over. */
 void	 section_begin(struct parse *);

@@ -47,6 +47,8 @@ reload_free(struct master *m)
 		ev_del(m->ev, r->load.report);
 	load_clear(&r->load);
 	loaded_clear(&r->conf);
+	if (r->facts != -1)
+		close(r->facts);
 	m->reload = NULL;
 	free(r->listeners);
 	free(r);
@@ -116,39 +118,6 @@ reload_cancel(struct master *m)
 }
 
 /* ---- preparing ---- */
-
-static bool
-text_equal(const char *a, const char *b)
-{
-	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
-static bool
-environ_equal(struct source *a, struct source *b)
-{
-	char **x = source_environ(a), **y = source_environ(b);
-
-	while (*x != NULL && *y != NULL && strcmp(*x, *y) == 0) {
-		x++;
-		y++;
-	}
-	return *x == NULL && *y == NULL;
-}
-
-/* What a process cannot change about itself is as before. */
-static bool
-same_process(const struct compiled *a, const struct compiled *b)
-{
-	const struct spawn_conf *x = &a->broker.spawn, *y = &b->broker.spawn;
-
-	return text_equal(x->exec, y->exec) && text_equal(x->id, y->id) &&
-	    text_equal(x->config, y->config) && x->uid == y->uid &&
-	    x->gid == y->gid && text_equal(x->user, y->user) &&
-	    text_equal(x->directory, y->directory) &&
-	    text_equal(a->worker_common.coredump,
-	    b->worker_common.coredump) &&
-	    environ_equal(a->source, b->source);
-}
 
 static bool
 may_adopt(const struct proc *p)
@@ -252,9 +221,7 @@ workers_prepare(struct master *m, bool same_board)
 	struct reload *r = m->reload;
 	unsigned min = r->conf.conf->broker.spawn.instances_min;
 	unsigned adopt = 0;
-	bool in_place = r->kind == RELOAD_FILE && same_board &&
-	    same_process(m->conf.conf, r->conf.conf) &&
-	    keys_apart(m, m->conf.conf) == keys_apart(m, r->conf.conf);
+	bool in_place = r->kind == RELOAD_FILE && same_board && !r->replaces;
 
 	for (struct proc *p = m->oldest; p != NULL; p = p->newer) {
 		p->asked = 0;
@@ -296,6 +263,8 @@ reload_prepare(struct master *m)
 
 	r->generation = m->generation + 1;
 	r->conf.conf->generation = r->generation;
+	if (r->kind == RELOAD_FILE)
+		reload_compare(m);
 	r->state = RELOAD_PREPARING;
 	r->began = ev_now(m->ev);
 	if (!listeners_prepare(m, &r->conf.conf->broker, error,
@@ -422,6 +391,7 @@ reload_start(struct master *m, enum reload_kind kind)
 	r->state = RELOAD_LOADING;
 	r->load.pid = -1;
 	r->load.report = r->load.files = -1;
+	r->facts = -1;
 	loaded_init(&r->conf);
 	master_title(m);
 	if (kind == RELOAD_WORKERS) {

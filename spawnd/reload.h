@@ -24,6 +24,9 @@ void	 reload_start(struct master *, enum reload_kind);
  * if there is no such any more. */
 const struct loaded *reload_conf(const struct master *, uint32_t generation);
 
+/* m->facts, of the first configuration. */
+void	 reload_facts(struct master *);
+
 /* What the preparation waits for. */
 void	 reload_proc_ready(struct proc *);
 void	 reload_proc_failed(struct proc *);

@@ -152,6 +152,7 @@ reload_commit(struct master *m)
 	m->generation = r->generation;
 	m->conf.conf->generation = r->generation;
 	loaded_init(&r->conf);
+	reload_facts_adopt(m);
 	listeners_switch(m, m->generation, &sum);
 	if (m->single != NULL) {
 		own_single_commit(m->single);

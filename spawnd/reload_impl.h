@@ -1,7 +1,7 @@
 /*
- * What the three files of a reload share: reading the new configuration
- * (reload_read.c), getting everybody ready (reload.c), adopting it
- * (reload_adopt.c). Nothing else includes this.
+ * What the files of a reload share: reading the new configuration
+ * (reload_read.c), what is new about it (reload_facts.c), getting everybody
+ * ready (reload.c), adopting it (reload_adopt.c). Nothing else includes this.
  */
 #ifndef SPAWND_RELOAD_IMPL_H
 #define SPAWND_RELOAD_IMPL_H
@@ -31,12 +31,20 @@ struct reload {
 	unsigned		 fresh_needed;	/* workers to be started */
 	unsigned		 fresh_failed;
 	struct listener		**listeners;	/* by index in conf */
+
+	int			 facts;		/* if it is adopted; -1 */
+	bool			 replaces;	/* workers cannot go on */
+	char			 later[200];	/* what needs a restart */
 };
 
 #define RELOAD_TOO_LONG	(30 * EV_SECOND)
 
 /* Starts the child that reads. false, errno. */
 bool	 reload_read(struct master *);
+/* Of a good configuration in m->reload->conf: facts, replaces, later. */
+void	 reload_compare(struct master *);
+/* It is served now: those are the facts. */
+void	 reload_facts_adopt(struct master *);
 /* A good configuration is in m->reload->conf: everybody gets ready. */
 void	 reload_prepare(struct master *);
 /* Somebody is: lent sockets come back where they must, then the switch. */

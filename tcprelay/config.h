@@ -18,6 +18,7 @@
 #include "../spawnd/conf.h"
 
 struct board;
+struct facts;
 
 enum config_haproxy { HAPROXY_NO, HAPROXY_V1, HAPROXY_V2 };
 
@@ -108,5 +109,8 @@ void	 config_print(const struct config *, FILE *);
 void	 config_check(const struct compiled *, struct diag *);
 void	 config_rows(const struct compiled *, struct board *, uint32_t);
 unsigned config_row_count(const struct compiled *);
+
+/* program.facts; tcprelay/facts.c */
+void	 config_facts(const struct compiled *, struct facts *);
 
 #endif

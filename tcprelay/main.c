@@ -30,7 +30,7 @@ main(int argc, char **argv)
 		.name = "tcprelay", .features = FEATURE_TLS,
 		.section = &tcprelay_section,
 		.check = config_check, .rows = config_rows,
-		.row_count = config_row_count,
+		.row_count = config_row_count, .facts = config_facts,
 		.ticket_lifetime = ticket_lifetime,
 		.keys_apart = config_keys_apart,
 		.keys_load = config_keys_load,

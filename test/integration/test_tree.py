@@ -15,7 +15,7 @@ LAYERS = {
     "spawnd": {"misc": None},
     "tcprelay": {"misc": None,
                  "spawnd": {"board.h", "program.h", "conf.h", "spawnd.h",
-                            "channel.h"}},
+                            "channel.h", "facts.h"}},
 }
 # languages are read by spawnd's reader
 FRONT_ENDS = {"conf.c": {"parse.h"}, "conf_build.h": {"parse.h"}}
