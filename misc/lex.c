@@ -8,9 +8,9 @@
 #include <string.h>
 #include <sysexits.h>
 
-#include "features.h"
 #include "lex.h"
 #include "str.h"
+#include "url.h"
 
 #define ALIAS_TOKENS	1000000u	/* replayed in all: no bombs */
 #define SHOWN_MAX	100		/* bytes of a token in a message */
@@ -38,6 +38,8 @@ struct input {
 	const struct input	*parent;	/* the file that includes it */
 	const struct diag_place	*from;
 	const char		*name;		/* as shown */
+	const char		*key;		/* for URLs named in it; NULL */
+	bool			 remote;
 	const char		*data;
 	size_t			 len, at;
 	unsigned		 line;
@@ -82,23 +84,57 @@ nul_check(struct lex *lex, struct input *in)
 	in->broken = true;
 }
 
+/* An error page that came as a good answer. */
+static void
+markup_check(struct lex *lex, struct input *in)
+{
+	struct diag_place place = { .file = in->name, .line = 1,
+	    .from = in->from };
+	size_t at = in->at;
+
+	while (at < in->len && strchr(" \t\r\n", in->data[at]) != NULL)
+		at++;
+	if (at < in->len && in->data[at] == '<')
+		diag_warn(lex->diag, &place, "this looks like a page for "
+		    "browsers, not like a configuration");
+}
+
+void
+lex_fetched(const struct source *source, struct diag *diag,
+    const struct diag_place *from, const char *url)
+{
+	char shown[URL_SHOWN], scheme[URL_SCHEME];
+	struct source_meta m;
+
+	if (url_plain(url))
+		diag_warn(diag, from, "%s: %s protects nothing against being "
+		    "read or changed on its way", url_show(url, shown),
+		    url_scheme(url, scheme));
+	if (source_meta(source, url, &m) && m.warning != NULL)
+		diag_warn(diag, from, "%s", m.warning);
+}
+
 static int
 file_push(struct lex *lex, const char *path, const char *name,
-    const struct input *parent, const struct diag_place *from)
+    const struct input *parent, const struct diag_place *from,
+    const char *key)
 {
+	char shown[URL_SHOWN];
 	struct input *in;
 	const char *data;
 	size_t len;
 
-	if (source_file(lex->source, SOURCE_TEXT, path, &data, &len) == -1)
+	if (source_document(lex->source, path, key, &data, &len) == -1)
 		return -1;
 	in = arena_alloc(lex->arena, sizeof *in);
+	in->key = key;
+	in->remote = url_is(name);
 	in->below = lex->top;
 	in->depth = parent == NULL ? 0 : parent->depth + 1;
 	in->path = arena_strdup(lex->arena, path);
 	in->parent = parent;
 	in->from = from;
-	in->name = arena_strdup(lex->places, name);
+	in->name = arena_strdup(lex->places, url_show(name, shown));
 	in->data = data;
 	in->len = len;
 	in->line = 1;
@@ -106,6 +142,10 @@ file_push(struct lex *lex, const char *path, const char *name,
 		in->at = in->line_at = 3;
 	lex->top = in;
 	nul_check(lex, in);
+	if (url_is(path)) {
+		lex_fetched(lex->source, lex->diag, from, path);
+		markup_check(lex, in);
+	}
 	return 0;
 }
 
@@ -137,12 +177,25 @@ file_break(struct lex *lex)
 	lex->top->at = lex->top->len;
 }
 
-struct lex *
-lex_new_as(struct source *source, struct diag *diag, struct arena *places,
-    const char *file, const char *name)
+/* With its slash. */
+static const char *
+directory_of(struct arena *arena, const char *name)
+{
+	const char *base = str_base(name);
+	size_t len = (size_t)(base - name);
+
+	if (url_is(name) && (len = url_directory(name)) == 0)
+		return arena_printf(arena, "%.*s/",
+		    (int)strcspn(name, "?#"), name);
+	return len == 0 ? "./" : arena_strndup(arena, name, len);
+}
+
+static struct lex *
+lex_open(struct source *source, struct diag *diag, struct arena *places,
+    const char *file, const char *name, const char *key,
+    const struct diag_place *from)
 {
 	struct lex *lex = calloc(1, sizeof *lex);
-	const char *base;
 	int error;
 
 	if (lex == NULL || (lex->arena = arena_new()) == NULL) {
@@ -153,10 +206,8 @@ lex_new_as(struct source *source, struct diag *diag, struct arena *places,
 	lex->source = source;
 	lex->diag = diag;
 	lex->places = places;
-	base = str_base(name);
-	lex->confdir = base == name ? "./" :
-	    arena_strndup(lex->arena, name, (size_t)(base - name));
-	if (file_push(lex, file, name, NULL, NULL) == -1) {
+	lex->confdir = directory_of(lex->arena, name);
+	if (file_push(lex, file, name, NULL, from, key) == -1) {
 		error = errno;
 		lex_free(lex);
 		errno = error;
@@ -167,10 +218,43 @@ lex_new_as(struct source *source, struct diag *diag, struct arena *places,
 }
 
 struct lex *
+lex_new_as(struct source *source, struct diag *diag, struct arena *places,
+    const char *file, const char *name)
+{
+	return lex_open(source, diag, places, file, name, NULL, NULL);
+}
+
+struct lex *
+lex_new_signed(struct source *source, struct diag *diag,
+    struct arena *places, const char *file, const char *key,
+    const struct diag_place *from)
+{
+	return lex_open(source, diag, places, file, file, key, from);
+}
+
+struct lex *
 lex_new(struct source *source, struct diag *diag, struct arena *places,
     const char *file)
 {
-	return lex_new_as(source, diag, places, file, file);
+	return lex_open(source, diag, places, file, file, NULL, NULL);
+}
+
+bool
+lex_remote(const struct lex *lex)
+{
+	return file_current(lex)->remote;
+}
+
+const char *
+lex_key(const struct lex *lex)
+{
+	return file_current(lex)->key;
+}
+
+void
+lex_set_key(struct lex *lex, const char *file)
+{
+	file_current(lex)->key = file;
 }
 
 void
@@ -750,37 +834,44 @@ static void
 include_one(struct lex *lex, const char *path, const struct input *parent,
     const struct diag_place *place)
 {
-	char names[1500];
+	char names[1500], failure[SOURCE_FAILURE], shown[URL_SHOWN];
+	const char *name = url_show(path, shown);
 	struct str chain;
 
 	str_init(&chain, names, sizeof names);
 	if (include_circle(parent, path, &chain)) {
 		if (strcmp(parent->path, path) == 0)
 			diag_error(lex->diag, place,
-			    "include: '%s' includes itself", path);
+			    "include: '%s' includes itself", name);
 		else
 			diag_error(lex->diag, place,
-			    "include: '%s' includes itself: %s -> '%s'", path,
-			    names, path);
+			    "include: '%s' includes itself: %s -> '%s'", name,
+			    names, name);
 	} else if (parent->depth >= LEX_NESTING) {
 		diag_error(lex->diag, place, "include: nesting too deep");
-	} else if (file_push(lex, path, path, parent, place) == -1) {
-		diag_error(lex->diag, place, "include: cannot read '%s': %s",
-		    path, strerror(errno));
+	} else if (file_push(lex, path, path, parent, place, parent->key) ==
+	    -1) {
+		diag_fail(lex->diag, place, url_is(path) ? EX_NOINPUT :
+		    EX_CONFIG, "include: %s", source_failure(lex->source,
+		    path, failure));
 	}
 }
 
+/* A local file, and whatever a configuration that begins as one brings in,
+ * names no server by a scheme that anybody may answer. */
 static void
-include_url(struct lex *lex, const char *url, const struct diag_place *place)
+include_url(struct lex *lex, const char *url, const struct input *parent,
+    const struct diag_place *place)
 {
-	(void)url;
-#ifdef HAVE_LIBCURL
-	diag_fail(lex->diag, place, EX_NOINPUT,
-	    "include: URL configurations are not supported yet");
-#else
-	diag_fail(lex->diag, place, EX_NOINPUT,
-	    "URL configurations need libcurl");
-#endif
+	char shown[URL_SHOWN], scheme[URL_SCHEME];
+
+	if (lex->main->remote && parent->remote ? url_permitted(url) :
+	    url_permitted_here(url))
+		include_one(lex, url, parent, place);
+	else
+		diag_fail(lex->diag, place, EX_NOINPUT, "include: cannot "
+		    "fetch %s: scheme '%s' not permitted",
+		    url_show(url, shown), url_scheme(url, scheme));
 }
 
 void
@@ -797,8 +888,8 @@ lex_include(struct lex *lex, const char *pattern, bool quoted,
 	if (strncmp(pattern, confdir, sizeof confdir - 1) == 0)
 		pattern = arena_printf(lex->arena, "%s%s", lex->confdir,
 		    pattern + sizeof confdir - 1);
-	if (strstr(pattern, "://") != NULL) {
-		include_url(lex, pattern, place);
+	if (url_is(pattern)) {
+		include_url(lex, pattern, parent, place);
 		return;
 	}
 	if (strpbrk(pattern, quoted ? "*?[{" : "*?[") == NULL) {

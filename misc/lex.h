@@ -49,6 +49,23 @@ struct lex	*lex_new(struct source *, struct diag *, struct arena *places,
 /* The same, shown as another name in places. */
 struct lex	*lex_new_as(struct source *, struct diag *,
 		    struct arena *places, const char *file, const char *name);
+/*
+ * The same for a file that may be a URL: key is a file of public keys that
+ * it is held to, or NULL; what there is to be said of it goes to from.
+ */
+struct lex	*lex_new_signed(struct source *, struct diag *,
+		    struct arena *places, const char *file, const char *key,
+		    const struct diag_place *from);
+/* What is to be said of a document that came by URL, as a warning. */
+void		 lex_fetched(const struct source *, struct diag *,
+		    const struct diag_place *from, const char *url);
+/* Whether the file being read came by URL. */
+bool		 lex_remote(const struct lex *);
+/* The file of public keys that URLs are held to which are named here; NULL:
+ * none. It is that of the file that is read, and begins as that of the one
+ * that includes it. */
+const char	*lex_key(const struct lex *);
+void		 lex_set_key(struct lex *, const char *file);
 void		 lex_free(struct lex *);
 /* Every token, with file, line and kind. */
 void		 lex_trace(struct lex *, FILE *);

@@ -7,12 +7,15 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "features.h"
 #include "source_impl.h"
+#include "url.h"
 
 #define FILE_LIMIT	(16u * 1024 * 1024)
 
@@ -337,6 +340,72 @@ source_file(struct source *s, enum source_kind kind, const char *name,
 	return 0;
 }
 
+/* ---- documents ---- */
+
+struct record *
+source_record_fail(struct source *s, const char *url, const char *reason)
+{
+	struct record *r = source_record_new(s, RECORD_FILE, url);
+
+	r->error = EIO;
+	r->sub = SOURCE_TEXT;
+	source_record_set(s, r, reason, strlen(reason));
+	s->reason = r->data;
+	return r;
+}
+
+int
+source_document(struct source *s, const char *name, const char *key,
+    const char **data, size_t *len)
+{
+	struct record *r;
+
+	if (!url_is(name))
+		return source_file(s, SOURCE_TEXT, name, data, len);
+	r = source_record_find(s, RECORD_FILE, name);
+	s->reason = NULL;
+	if (s->fetch != NULL)
+		r = s->fetch(s, r, name, key);
+	else if (r == NULL && s->gathers)
+		r = source_record_fail(s, name, "not by this process");
+	else if (r == NULL)
+		s->reason = "not in the bundle";
+	else if (r->error != 0)
+		s->reason = r->data;
+	if (s->reason != NULL) {
+		errno = EIO;
+		return -1;
+	}
+	*data = r->data;
+	*len = r->len;
+	return 0;
+}
+
+const char *
+source_failure(const struct source *s, const char *name,
+    char buf[static SOURCE_FAILURE])
+{
+	int error = errno;
+	char shown[URL_SHOWN];
+
+	if (!url_is(name))
+		snprintf(buf, SOURCE_FAILURE, "cannot read '%s': %s", name,
+		    strerror(error));
+	else
+#ifdef HAVE_LIBCURL
+		snprintf(buf, SOURCE_FAILURE, "cannot fetch %s: %s",
+		    url_show(name, shown), s->reason == NULL ?
+		    "no reason known" : s->reason);
+#else
+		snprintf(buf, SOURCE_FAILURE,
+		    "URL configurations need libcurl");
+	(void)shown;
+	(void)s;
+#endif
+	errno = error;
+	return buf;
+}
+
 void
 source_add(struct source *s, enum source_kind kind, const char *name,
     const void *data, size_t len)
@@ -366,7 +435,15 @@ const char *
 source_text(const struct source *s, const char *name, size_t *len)
 {
 	const struct record *r = source_record_find(s, RECORD_FILE, name);
+	char shown[URL_SHOWN];
 
+	/* a URL may be asked for as it is shown */
+	for (const struct record *u = r == NULL ? s->first : NULL; u != NULL;
+	    u = u->next) {
+		if (u->kind == RECORD_FILE && url_is(u->name) &&
+		    strcmp(url_show(u->name, shown), name) == 0)
+			r = u;
+	}
 	if (r == NULL || r->error != 0 || r->sub != SOURCE_TEXT)
 		return NULL;
 	*len = r->len;

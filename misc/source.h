@@ -62,6 +62,58 @@ int		 source_public(struct source *, const char *name,
 		    const char **data, size_t *len);
 int		 source_file_digest(struct source *, const char *name,
 		    uint8_t digest[32]);
+/*
+ * The bytes of a configuration document, by path or URL (url.h). key: a file
+ * of public keys, one of which must have signed what comes by URL, else NULL.
+ * A source that gathers fetches only after source_fetches(). -1: why is what
+ * source_failure() says.
+ */
+int		 source_document(struct source *, const char *name,
+		    const char *key, const char **data, size_t *len);
+/* "cannot read 'F': REASON" or "cannot fetch URL: REASON", of the
+ * source_document() that just failed, errno unchanged. */
+#define SOURCE_FAILURE	2048
+const char	*source_failure(const struct source *, const char *name,
+		    char buf[static SOURCE_FAILURE]);
+
+struct document;
+
+/* How documents are fetched. */
+struct source_fetching {
+	/* what was fetched before: conditional requests. Stays valid as long
+	   as the source; NULL */
+	const struct source	*previous;
+	/* fills the document with the copy kept from better times, for use
+	   when it cannot be fetched; false and a reason. NULL: none */
+	bool			(*copy)(void *ctx, const char *url,
+				    struct document *, char *why,
+				    size_t size);
+	void			*ctx;
+};
+
+/* From now on URLs are fetched, which waits. Before anything is asked. */
+void		 source_fetches(struct source *,
+		    const struct source_fetching *);
+/* Fetches all that the previous source has by URL. 1: one of them is not as
+ * it was, 0: all are, -1: *failed could not be fetched. */
+int		 source_fetch_again(struct source *, const char **failed);
+
+/* What is known of a document that came by URL. Points into the source. */
+struct source_meta {
+	const char	*etag, *modified;	/* as the server said; NULL */
+	const char	*key;		/* file of keys it was held to; NULL */
+	const char	*warning;	/* to be told; NULL */
+	const uint8_t	*signature;	/* SIGN_SIZE bytes; NULL */
+	int64_t		 fetched;	/* time(2) */
+	bool		 copy;		/* it is the copy */
+};
+
+/* false: that did not come by URL. */
+bool		 source_meta(const struct source *, const char *url,
+		    struct source_meta *);
+/* One URL of the bundle after the other, NULL first and last. */
+const char	*source_url_next(const struct source *, const char *url);
+
 /* The inode's mode and owner as gathered with source_file; for "readable by
  * others". */
 int		 source_mode(struct source *, const char *name, mode_t *,

@@ -11,7 +11,7 @@
 enum record_kind { RECORD_FILE, RECORD_GLOB, RECORD_ENV, RECORD_USER,
     RECORD_GROUP, RECORD_SERVICE, RECORD_HOST, RECORD_EXEC, RECORD_SAME,
     RECORD_HAVE, RECORD_PLATFORM, RECORD_PUBLIC, RECORD_DIGEST,
-    RECORD_KINDS };
+    RECORD_META, RECORD_KINDS };
 
 /* One answer, in the source's list in the order of asking. */
 struct record {
@@ -53,6 +53,15 @@ struct source {
 	enum source_reader	 reader;
 	bool			 gathers;
 	struct map		 maps[2];
+
+	/* The record of a URL, fetched if r is NULL, and held to the key.
+	   NULL: this source fetches nothing, and who links it needs no
+	   library for it. */
+	struct record		*(*fetch)(struct source *, struct record *r,
+				    const char *url, const char *key);
+	struct source_fetching	 fetching;
+	int64_t			 fetch_end;	/* ms, monotonic; 0: not yet */
+	const char		*reason;	/* of the last failure */
 };
 
 /* The answer to that question, if it is known. */
@@ -69,6 +78,9 @@ void		 source_record_set(struct source *, struct record *,
  */
 struct record	*source_record_get(struct source *, enum record_kind,
 		    const char *name, bool *fresh);
+/* A document that cannot be had, and the reason for source_failure(). */
+struct record	*source_record_fail(struct source *, const char *url,
+		    const char *reason);
 /* Overwrites what was secret. */
 void		 source_cleanse(void *, size_t);
 

@@ -281,6 +281,8 @@ source_digest(const struct source *s, uint8_t digest[32])
 		uint64_t head[4] = { r->kind, (uint64_t)(int64_t)r->error,
 		    strlen(r->name), secret ? 0 : r->len };
 
+		if (r->kind == RECORD_META)	/* when it came, and so on */
+			continue;
 		hash_add(h, head, sizeof head);
 		hash_add(h, r->name, head[2]);
 		hash_add(h, r->data, head[3]);

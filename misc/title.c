@@ -16,6 +16,7 @@
 #endif
 
 #include "title.h"
+#include "url.h"
 
 extern char **environ;
 
@@ -128,6 +129,20 @@ strings_copy(char *const *from, size_t n)
 	return list;
 }
 
+/* Until there is a title everybody sees the arguments. */
+static void
+credentials_hide(char *arg)
+{
+	char shown[URL_SHOWN];
+	const char *text = url_show(arg, shown);
+	size_t len = strlen(arg), n = strlen(text);
+
+	if (text == arg)
+		return;
+	memset(arg, 0, len);
+	memcpy(arg, text, n < len ? n : len);
+}
+
 char **
 title_open(int argc, char **argv)
 {
@@ -144,6 +159,8 @@ title_open(int argc, char **argv)
 		return argv;
 	}
 	title_area(argc, argv);
+	for (int i = 0; i < argc; i++)
+		credentials_hide(argv[i]);
 	title.args = args;
 	environ = title.env = env;
 #ifdef PR_SET_NAME

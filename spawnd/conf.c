@@ -13,6 +13,7 @@
 
 #include "features.h"
 #include "../misc/str.h"
+#include "../misc/url.h"
 #include "parse.h"
 #include "program.h"
 
@@ -114,25 +115,18 @@ common_begin(struct common_conf *c)
  * its end is in p->r.tok afterwards.
  */
 static bool
-parse_file(struct parse *p, const char *file, const struct diag_place *from)
+parse_file(struct parse *p, const char *file, const char *key,
+    const struct diag_place *from)
 {
 	struct kw_block top = { .sets = { { top_kw, p->common },
 	    { common_kw, p->common } }, .nsets = 2 };
+	char failure[SOURCE_FAILURE];
 
-	if (strstr(file, "://") != NULL) {
-#ifdef HAVE_LIBCURL
-		diag_fail(p->r.diag, from, EX_NOINPUT,
-		    "URL configurations are not supported yet");
-#else
-		diag_fail(p->r.diag, from, EX_NOINPUT,
-		    "URL configurations need libcurl");
-#endif
-		return false;
-	}
-	p->r.lex = lex_new(p->r.source, p->r.diag, p->r.arena, file);
+	p->r.lex = lex_new_signed(p->r.source, p->r.diag, p->r.arena, file,
+	    key, from);
 	if (p->r.lex == NULL) {
-		diag_fail(p->r.diag, from, EX_NOINPUT,
-		    "cannot read '%s': %s", file, strerror(errno));
+		diag_fail(p->r.diag, from, EX_NOINPUT, "%s",
+		    source_failure(p->r.source, file, failure));
 		return false;
 	}
 	/* Each token once: the worker reads what the master has read. */
@@ -210,7 +204,8 @@ broker_parse(struct compile *k, const char *id)
 	p->id = id;
 	p->body = broker_body;
 	p->object = &k->build;
-	k->broker_read = parse_file(p, k->request->file, NULL);
+	k->broker_read = parse_file(p, k->request->file,
+	    k->request->keyfile, NULL);
 	k->broker_last = p->r.tok.place;
 	k->c->broker.single = k->c->broker.single || k->request->single;
 }
@@ -295,6 +290,25 @@ worker_search(struct compile *k)
 		spawn->exec = program_find(k, k->worker_id);
 }
 
+/* What a worker reads that is given the text only: not our language perhaps,
+ * but it comes with the bundle. */
+static void
+config_fetch(struct compile *k)
+{
+	const struct kw_value *config = &k->build.config;
+	char failure[SOURCE_FAILURE];
+	const char *data;
+	size_t len;
+
+	if (source_document(k->source, config->text, k->build.config_key,
+	    &data, &len) == 0)
+		lex_fetched(k->source, k->diag, &config->place,
+		    config->text);
+	else
+		diag_fail(k->diag, &config->place, EX_NOINPUT, "config: %s",
+		    source_failure(k->source, config->text, failure));
+}
+
 /* Who the worker is, and which section it reads. */
 static void
 worker_find(struct compile *k)
@@ -325,14 +339,8 @@ worker_find(struct compile *k)
 		    q->program->name;
 	if (k->worker_id != NULL)
 		spawn->id = arena_strdup(k->c->arena, k->worker_id);
-	if (spawn->config != NULL && strstr(spawn->config, "://") != NULL &&
-	    !k->own)
-		diag_fail(k->diag, &k->build.config.place, EX_NOINPUT,
-#ifdef HAVE_LIBCURL
-		    "URL configurations are not supported yet");
-#else
-		    "URL configurations need libcurl");
-#endif
+	if (spawn->config != NULL && url_is(spawn->config) && !k->own)
+		config_fetch(k);
 }
 
 /* Of a file that cannot be read the worker itself will say so. */
@@ -368,9 +376,10 @@ worker_parse(struct compile *k)
 	k->c->worker_free = k->request->program->section->free;
 	if (spawn->config != NULL)
 		k->worker_read = parse_file(p, spawn->config,
-		    &k->build.config.place);
+		    k->build.config_key, &k->build.config.place);
 	else
-		k->worker_read = parse_file(p, k->request->file, NULL);
+		k->worker_read = parse_file(p, k->request->file,
+		    k->request->keyfile, NULL);
 	k->worker_last = p->r.tok.place;
 	source_reader(k->source, SOURCE_MASTER);
 }
@@ -410,6 +419,41 @@ exec_missing(struct compile *k)
 	    &p->found_place,
 	    "spawn: 'exec' missing and no program found for section '%s'",
 	    names);
+}
+
+/* -k, before what it is for is fetched. false: reported. */
+static bool
+keyfile_check(struct compile *k)
+{
+	const char *keyfile = k->request->keyfile;
+	char why[512];
+
+	if (keyfile == NULL || verify_key_check(k->source, keyfile, why,
+	    sizeof why))
+		return true;
+	diag_fail(k->diag, NULL, EX_CONFIG, "-k: %s", why);
+	return false;
+}
+
+/* Directives that are for URLs, where there is none. */
+static void
+urls_missing(struct compile *k)
+{
+	const struct common_conf *const readers[] = { &k->c->broker_common,
+	    &k->c->worker_common };
+
+	if (source_url_next(k->source, NULL) != NULL)
+		return;
+	for (int i = 0; i < 2; i++) {
+		const struct common_conf *c = readers[i];
+
+		if (c->refresh > 0)
+			diag_warn(k->diag, &c->refresh_place,
+			    "refresh: no URL in the configuration");
+		if (c->verify_key != NULL)
+			diag_warn(k->diag, &c->verify_place,
+			    "verify key: no URL in the configuration");
+	}
 }
 
 /* What can only be said of the whole, and only if nothing else is wrong. */
@@ -455,12 +499,13 @@ conf_compile(const struct conf_request *request, struct source *source,
 	k.c = c;
 	if (request->worker_only)
 		worker_alone(&k);
-	else
+	else if (keyfile_check(&k))
 		broker_find(&k);
 	if (k.broker_read) {
 		worker_find(&k);
 		worker_parse(&k);
 	}
+	urls_missing(&k);
 	if (diag_errors(diag) == before)
 		compile_end(&k);
 	if (diag_errors(diag) != before) {

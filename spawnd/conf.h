@@ -31,8 +31,10 @@ struct common_conf {
 	const char	*gcore;
 	const char	*debug_cmd;
 	const char	*verify_key;		/* for URLs */
+	struct diag_place verify_place;
 	unsigned	 cleanup;		/* s: housekeeping */
 	unsigned	 refresh;		/* s, 0: off */
+	struct diag_place refresh_place;
 };
 
 struct sticky_conf {
@@ -129,6 +131,8 @@ struct conf_request {
 	const char		*worker_id;	/* -i; NULL */
 	const char		*argv0;		/* its base name is a default id */
 	const char		*self;		/* path of this executable */
+	const char		*keyfile;	/* -k: public keys for file, a
+						   URL; NULL */
 	bool			 check;		/* -P: failures of files only
 						   needed at run time warn */
 	bool			 trace;		/* -d 1: list tokens on stderr */

@@ -1,10 +1,13 @@
 /*
  * Directives that may stand anywhere (3.7), and those of the top level.
  */
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <syslog.h>
 
+#include "../misc/sign.h"
 #include "parse.h"
 
 #define DEBUG_SETTABLE	(0xffffffffu & ~DEBUG_USERINPUT)
@@ -273,9 +276,9 @@ static void
 refresh_read(struct kw_reader *r, void *object)
 {
 	struct common_conf *c = object;
-	struct diag_place place = r->place;
 	uint64_t value;
 
+	c->refresh_place = r->place;
 	kw_equals(r);
 	if (!kw_number(r, KW_KIND_SECONDS, 0, REFRESH_MAX, &value))
 		return;
@@ -285,24 +288,56 @@ refresh_read(struct kw_reader *r, void *object)
 		return;
 	}
 	c->refresh = (unsigned)value;
-	if (value > 0)
-		diag_warn(r->diag, &place,
-		    "refresh: no URL in the configuration");
 	kw_next(r);
 }
 
+bool
+verify_key_check(struct source *source, const char *path, char *why,
+    size_t size)
+{
+	const char *pem;
+	size_t len;
+
+	if (source_file(source, SOURCE_CERT, path, &pem, &len) == -1) {
+		snprintf(why, size, "cannot read '%.200s': %s", path,
+		    strerror(errno));
+		return false;
+	}
+	switch (sign_keys(pem, len)) {
+	case -1:
+		snprintf(why, size, "signatures need OpenSSL");
+		return false;
+	case 0:
+		snprintf(why, size, "no Ed25519 public key in '%.200s'",
+		    path);
+		return false;
+	default:
+		return true;
+	}
+}
+
+/* Holds for what the same file names behind it. */
 static void
 verify_key_read(struct kw_reader *r, void *object)
 {
 	struct common_conf *c = object;
-	struct diag_place place = r->place;
 	const char *path;
+	char why[512];
 
+	c->verify_place = r->place;
 	kw_equals(r);
 	if ((path = kw_text(r)) == NULL)
 		return;
-	c->verify_key = path;
-	diag_warn(r->diag, &place, "verify key: no URL in the configuration");
+	if (lex_remote(r->lex))
+		kw_bad_place(r, &r->place,
+		    "verify key: only in a local file");
+	else if (!verify_key_check(r->source, path, why, sizeof why)) {
+		kw_bad_value(r, "%s", why);
+		return;
+	} else {
+		c->verify_key = path;
+		lex_set_key(r->lex, path);
+	}
 	kw_next(r);
 }
 

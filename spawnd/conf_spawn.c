@@ -64,6 +64,20 @@ exec_read(struct kw_reader *r, void *object)
 	kw_next(r);
 }
 
+/* Whether it is a URL that must be signed is decided where it is named. */
+static void
+config_read(struct kw_reader *r, void *object)
+{
+	struct broker_build *b = object;
+
+	kw_equals(r);
+	if ((b->config.text = kw_text(r)) == NULL)
+		return;
+	b->config.place = r->tok.place;
+	b->config_key = lex_key(r->lex);
+	kw_next(r);
+}
+
 /* The least of a pair; whether it was given matters when it is too large. */
 static void
 least_read(struct kw_reader *r, unsigned *least, uint64_t max, bool *given,
@@ -107,7 +121,7 @@ const struct kw spawn_kw[] = {
 	KW_CALL("include", kw_include),
 	KW_CALL("exec", exec_read),
 	KW_TEXT("id", BUILD, id),
-	KW_VALUE("config", BUILD, config),
+	KW_CALL("config", config_read),
 	KW_CALL("instances|servers min", instances_min_read),
 	KW_INT("instances|servers max", BUILD, instances_max, 1,
 	    INSTANCES_MAX),

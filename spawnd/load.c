@@ -12,8 +12,10 @@
 #include "../misc/ev.h"
 #include "../misc/log.h"
 #include "../misc/msg.h"
+#include "child.h"
 #include "load.h"
 #include "program.h"
+#include "store.h"
 
 void
 loaded_init(struct loaded *l)
@@ -84,16 +86,55 @@ send_files(int fd, const struct source *src, bool apart)
 	return msg_send(fd, &iov, 1, fds, n);
 }
 
+/* A source that may wait for a server. */
+static struct source *
+gather(const struct load_request *r)
+{
+	struct source *src = source_gather(r->environ_base);
+
+	if (src != NULL)
+		source_fetches(src, &(struct source_fetching){
+		    .previous = r->previous,
+		    .copy = r->copies != NULL ? store_read : NULL,
+		    .ctx = (void *)(uintptr_t)r->copies });
+	return src;
+}
+
+/* Whether there is anything to compile; else the child ends. */
+static void
+child_poll(struct source *src, struct diag *d, int report_fd, int files_fd)
+{
+	char failure[SOURCE_FAILURE];
+	uint8_t none = 0;
+	struct iovec iov = { &none, 1 };
+	const char *url = NULL;
+
+	switch (source_fetch_again(src, &url)) {
+	case 0:
+		_exit(msg_send(files_fd, &iov, 1, NULL, 0) == -1 ?
+		    EX_OSERR : 0);
+	case -1:
+		diag_fail(d, NULL, EX_NOINPUT, "%s", source_failure(src, url,
+		    failure));
+		_exit(diag_write(d, report_fd) == -1 ? EX_OSERR : EX_NOINPUT);
+	default:
+		break;
+	}
+}
+
 static _Noreturn void
 child_run(const struct load_request *r, int report_fd, int files_fd)
 {
 	struct diag *d = diag_new();
-	struct source *src = source_gather(r->environ_base);
+	struct source *src = gather(r);
 	struct compiled *c;
 	int status;
 
 	if (d == NULL || src == NULL)
 		_exit(EX_OSERR);
+	child_close((int[]){ report_fd, files_fd }, 2);
+	if (r->poll)
+		child_poll(src, d, report_fd, files_fd);
 	c = compile_and_try(r, src, d);
 	if (c != NULL)
 		src = c->source;
@@ -176,7 +217,7 @@ load_read(struct load *l)
 	}
 }
 
-/* What the child sent beside its report. -1: nothing. */
+/* What the child sent beside its report. 1: nothing new, -1: nothing. */
 static int
 receive_files(struct load *l, struct loaded *to)
 {
@@ -194,6 +235,8 @@ receive_files(struct load *l, struct loaded *to)
 		to->shared = fds[2];
 	for (unsigned i = 3; i < nfds; i++)
 		close(fds[i]);
+	if (nfds == 0 && n == 0)
+		return 1;
 	if (nfds == 0 || nfds != n) {
 		errno = EPROTO;
 		return -1;
@@ -233,11 +276,16 @@ int
 load_finish(struct load *l, const struct load_request *r,
     struct loaded *to, struct diag *d)
 {
+	int received;
+
 	loaded_init(to);
 	if (diag_read(d, l->data, l->len) == 0 && diag_errors(d) > 0)
 		return diag_status(d);
 	/* a good one comes with its files, whatever else was said */
-	if (receive_files(l, to) == -1) {
+	received = receive_files(l, to);
+	if (received == 1 && r->poll)
+		return 0;
+	if (received != 0) {
 		diag_fail(d, NULL, EX_SOFTWARE,
 		    "the process that read the configuration failed");
 		loaded_clear(to);
@@ -297,7 +345,7 @@ int
 load_check(const struct load_request *r, struct compiled **result)
 {
 	struct diag *d = diag_new();
-	struct source *src = source_gather(r->environ_base);
+	struct source *src = gather(r);
 	struct compiled *c;
 	int status;
 

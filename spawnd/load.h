@@ -32,6 +32,13 @@ struct load {
 struct load_request {
 	struct conf_request	 conf;
 	char *const		*environ_base;
+	const struct source	*previous;	/* what came by URL is asked
+						   for conditionally; NULL */
+	const char		*copies;	/* directory of the copies to
+						   fall back on; NULL: none */
+	bool			 poll;		/* nothing comes of it if what
+						   is there by URL is the same
+						   as in previous */
 	bool			 print;	/* the child reports to the operator
 					   itself (start) */
 	bool			 to_stderr;	/* on standard error only, not
@@ -47,7 +54,8 @@ int	 load_start(struct load *, const struct load_request *);
 int	 load_read(struct load *);
 /*
  * After load_read() said 1: compiles what the child found good. 0, or the
- * exit status that its errors stand for; they are in diag.
+ * exit status that its errors stand for; they are in diag. Of a poll that
+ * found nothing new: 0, and there is no configuration.
  */
 int	 load_finish(struct load *, const struct load_request *,
 	    struct loaded *, struct diag *);

@@ -33,6 +33,7 @@
 #include "seats.h"
 #include "start.h"
 #include "status.h"
+#include "store.h"
 
 #define TICK		EV_SECOND	/* while there is something to see */
 #define TICK_IDLE	(30 * EV_SECOND)
@@ -398,7 +399,8 @@ signal_child_cb(void *ctx, int signo)
 
 	(void)signo;
 	while ((pid = waitpid(-1, &wstatus, WNOHANG)) > 0)
-		if (!reload_reaped(m, pid) && !keys_reaped(m, pid, wstatus))
+		if (!reload_reaped(m, pid) && !store_reaped(m, pid) &&
+		    !keys_reaped(m, pid, wstatus))
 			proc_reaped(m, pid, wstatus);
 }
 
@@ -600,6 +602,7 @@ master_clear(struct master *m)
 		proc_free(p);
 	}
 	keys_clear(m);
+	store_clear(m);
 	if (m->single != NULL)
 		own_single_free(m->single);
 	while ((h = m->free_hands) != NULL) {
@@ -641,8 +644,10 @@ master_run(const struct program *program, const struct start *start,
 	    start->inetd ? " via inetd" : "");
 	warn_unavailable(m.conf.conf);
 	status = master_open(&m, daemon_fd, &limit);
-	if (status == 0)
+	if (status == 0) {
+		store_keep(&m);
 		status = workers_start(&m, limit);
+	}
 	if (status == 0) {
 		notify_ready();
 		tick_cb(&m);

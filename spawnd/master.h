@@ -23,6 +23,7 @@ struct listener;
 struct proc;
 struct reload;
 struct seats;
+struct store;
 
 /* The command line, and what is known about ourselves. Never changes. */
 struct start {
@@ -97,6 +98,7 @@ struct master {
 	int			 reserve;	/* a descriptor to sacrifice */
 
 	struct reload		*reload;
+	struct store		*store;		/* copies being written; NULL */
 	int			 facts;		/* sealed: of conf; -1 */
 	struct own		*single;	/* single process; NULL */
 	struct daemon_pidfile	 pidfile;

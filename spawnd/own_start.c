@@ -99,9 +99,13 @@ process_private(struct process *p, struct compiled *c)
 static struct compiled *
 process_gather(struct process *p, char *const *env, struct diag *d)
 {
+	static const struct source_fetching alone = { .previous = NULL };
 	struct source *s = source_gather(env);
-	struct compiled *c = s == NULL ? NULL :
-	    conf_compile(&p->request, s, d);
+	struct compiled *c;
+
+	if (s != NULL)
+		source_fetches(s, &alone);
+	c = s == NULL ? NULL : conf_compile(&p->request, s, d);
 
 	if (c == NULL && s != NULL)
 		source_free(s);

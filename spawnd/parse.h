@@ -36,6 +36,10 @@ extern const struct kw top_kw[];
 extern const struct kw_word *const common_words[];
 extern const struct kw_word syslog_facilities[], syslog_severities[];
 
+/* Whether a file has public keys; why not, otherwise. */
+bool	 verify_key_check(struct source *, const char *path, char *why,
+	    size_t);
+
 /* Behind "id": the section is read if it is the one, else passed over. */
 void	 section_begin(struct parse *);
 
@@ -98,6 +102,7 @@ struct broker_build {
 	bool			 spawned;
 	struct diag_place	 spawn_place;	/* the first one */
 	struct kw_value		 exec, config, status;
+	const char		*config_key;	/* for config, a URL; NULL */
 	const char		*id;
 	struct kw_owner		 owner;
 	unsigned		 instances_min, instances_max;

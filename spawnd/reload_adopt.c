@@ -14,6 +14,7 @@
 #include "postmortem.h"
 #include "proc.h"
 #include "reload_impl.h"
+#include "store.h"
 
 #define REVOKE_WAIT	(5 * EV_SECOND)
 
@@ -181,6 +182,7 @@ reload_commit(struct master *m)
 	    "kept, %u replaced", sum.kept, sum.added, sum.removed,
 	    sum.workers, sum.replaced);
 	loaded_clear(&old);
+	store_keep(m);
 	master_changed(m);
 	reload_finish(m);
 }

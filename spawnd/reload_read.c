@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../misc/log.h"
+#include "../misc/url.h"
 #include "logs.h"
 #include "reload_impl.h"
 
@@ -71,8 +72,10 @@ static void
 load_late_cb(void *ctx)
 {
 	struct master *m = ctx;
+	char shown[URL_SHOWN];
 
-	log_err("reload: refused, %s: not read within %d s", m->start->file,
+	log_err("reload: refused, %s: not read within %d s",
+	    url_show(m->start->file, shown),
 	    (int)(RELOAD_TOO_LONG / EV_SECOND));
 	reload_finish(m);
 }
@@ -84,6 +87,7 @@ reload_read(struct master *m)
 
 	master_request(m, &r->request.conf);
 	r->request.environ_base = m->start->environ_base;
+	r->request.previous = m->conf.conf->source;
 	hand_forks(m);
 	if (load_start(&r->load, &r->request) == -1)
 		return false;

@@ -16,6 +16,7 @@
 #include "../misc/log.h"
 #include "../misc/str.h"
 #include "../misc/title.h"
+#include "../misc/url.h"
 #include "features.h"
 #include "inherit.h"
 #include "keys.h"
@@ -27,6 +28,7 @@
 #include "postmortem.h"
 #include "self.h"
 #include "start.h"
+#include "store.h"
 #include "try.h"
 
 extern char **environ;
@@ -147,14 +149,6 @@ option_take(struct start *s, const struct program *program, int c)
 	return EX_USAGE;
 }
 
-static bool
-is_url(const char *file)
-{
-	return strncmp(file, "http://", 7) == 0 ||
-	    strncmp(file, "https://", 8) == 0 ||
-	    strncmp(file, "file://", 7) == 0;
-}
-
 static int
 options_read(struct start *s, const struct program *program, int argc,
     char **argv)
@@ -176,14 +170,9 @@ options_read(struct start *s, const struct program *program, int argc,
 		fprintf(stderr, "%s: -1: a broker needs workers\n", s->base);
 		return EX_USAGE;
 	}
-	if (s->keyfile != NULL && !is_url(s->file)) {
+	if (s->keyfile != NULL && !url_is(s->file)) {
 		fprintf(stderr, "%s: -k: '%s' is no URL\n", s->base, s->file);
 		return EX_USAGE;
-	}
-	if (is_url(s->file)) {
-		start_err("cannot fetch %s: not available in this version",
-		    s->file);
-		return EX_NOINPUT;
 	}
 	return -1;
 }
@@ -198,6 +187,7 @@ start_request(const struct start *s, const struct program *program,
 		.program = program, .file = s->file,
 		.broker_id = s->broker_id, .worker_id = s->worker_id,
 		.argv0 = s->argv[0], .self = s->self, .single = s->single,
+		.keyfile = s->keyfile,
 	};
 }
 
@@ -226,6 +216,7 @@ configuration_load(const struct start *s, const struct program *program,
     struct loaded *conf)
 {
 	struct load_request r = { .environ_base = s->environ_base,
+	    .copies = store_directory(program, s->environ_base),
 	    .print = true,
 	    .to_stderr = s->stderr_copy || isatty(STDERR_FILENO) };
 	int status;
@@ -235,6 +226,7 @@ configuration_load(const struct start *s, const struct program *program,
 	r.conf.trace = (s->debug & DEBUG_PARSE) != 0;
 	status = load_wait(&r, conf);
 	umask(022);
+	free((char *)(uintptr_t)r.copies);
 	if (status != 0) {
 		start_err("configuration not usable");
 		return status;

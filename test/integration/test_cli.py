@@ -115,16 +115,6 @@ def test_broker_is_no_single_process(cfg):
     assert lib.run(lib.TCPRELAY, "-1P", file).returncode == 0
 
 
-@PROGRAMS
-@pytest.mark.parametrize("url", ["https://config.example.net/x.conf",
-                                 "http://config.example.net/x.conf"])
-@pytest.mark.parametrize("option", [[], ["-P"], ["-k", "key"]], ids=str)
-def test_url(program, url, option):
-    r = lib.run(program, *option, url)
-    assert (r.returncode, r.stdout) == (66, "")
-    assert f"cannot fetch {url}: " in r.stderr
-
-
 @pytest.mark.parametrize("level", ["0", "1", "24576", "0x6000", "0X6000",
                                    "-1", "2141192191", "4194304",
                                    "4294967295"])
@@ -657,7 +647,6 @@ def test_0_foreground(service, port):
 # ---- what this version does not do it says
 
 LATER = """refresh = 60
-verify key = /etc/some.pub
 regex-match-case = yes
 syslog filter = 0xff
 id = spawnd {{
@@ -671,7 +660,7 @@ id = tcprelay {{
 	remote = {{ address = 127.0.0.1 port = 9 }}
 }}
 """
-LATER_SAID = ["refresh", "verify key",
+LATER_SAID = ["refresh",
               "regex-match-case", "syslog filter", "status socket",
               "flag = accounting", "aaa.protocol", "ipc key", "key process"]
 
@@ -696,15 +685,14 @@ def test_later_versions(service, port, tmp_path):
 def test_what_is_refused(config, port):
     """And what cannot be left out without harm is an error."""
     for line, status, text in [
-            ("include = https://config.example.net/x", 66, "URL"),
+            ("include = http://config.example.net/x", 66,
+             "scheme 'http' not permitted"),
             ("mavis module = log { }", 78, "built without MAVIS support"),
             ("mavis path = /usr/lib/x", 78, "built without MAVIS support")]:
         got, errors = config(good(port).replace("\tremote",
                                                 f"\t{line}\n\tremote"))
         assert got == status and text in errors[0], errors
         assert errors[0].split(":")[1] == "7"
-    got, errors = config(good(port, spawn="config = https://x.example/y"))
-    assert got == 66 and "URL" in errors[0]
 
 
 def test_defaults_are_silent(config, port):

@@ -365,12 +365,6 @@ id = tcprelay {
         lib.TCPRELAY, 78, r"2: users min: '1users' is not a number", """\
 id=spawnd{listen={port=8080}# comment
 spawn={users min=1users}}#no newline needed"""),
-    "29 parts by URL": (lib.TCPRELAY, 66, r"3: .*URL", """\
-id = spawnd { listen { port = 8443 } }
-id = tcprelay {
-    include = "https://config.example.net/remotes.conf"
-}
-"""),
 }
 
 FILES = r"\d+: warning: tls( psk-file)?: cannot (load|read) .*'/etc/"

@@ -192,7 +192,9 @@ test_number_errors(void **state)
 	}
 	number_begin(&t, &try_tcprelay, "29");
 	try_compile(&t, source_gather(NULL));
-	assert_int_equal(t.status, 66);
+	assert_string_equal(t.lines[0], "29:1: verify key: cannot read "
+	    "'/etc/relay/config.pub': No such file or directory");
+	assert_int_equal(t.status, 78);
 	try_end(&t);
 }
 
