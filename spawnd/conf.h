@@ -17,6 +17,7 @@
 #include "../misc/source.h"
 #include "acl.h"
 
+struct passed;		/* spawnd/inherit.h */
 struct parse;		/* a running compilation, spawnd/parse.h */
 struct program;
 struct kw;		/* misc/kw.h */
@@ -52,8 +53,12 @@ struct listener_conf {
 	struct diag_place	 place;		/* of the block's first word */
 	const char		*name;		/* listener-N or as given */
 	bool			 named;		/* it was given */
-	uint32_t		 index;
-	struct net_addr		 addr;		/* len 0: by inherited socket */
+	uint32_t		 index;		/* of the block: workers know
+						   it by this */
+	struct net_addr		 addr;		/* len 0: none was passed */
+	const struct passed	*passed;	/* a socket for it; NULL. Never
+						   set by the compiler */
+	bool			 plain;		/* passed, and no block */
 	bool			 both;		/* :: for IPv4 too; 0.0.0.0
 						   where there is no IPv6 */
 	bool			 v6only;
@@ -91,6 +96,10 @@ struct spawn_conf {
 struct spawnd_conf {
 	struct listener_conf	*listeners;
 	size_t			 nlisteners;
+	/* what is opened for them: the same, unless sockets were passed */
+	struct listener_conf	*endpoints;
+	size_t			 nendpoints;
+	uint32_t		 indexes;	/* all of theirs are below */
 	struct acl		 acl;
 	struct spawn_conf	 spawn;
 	bool			 background;

@@ -430,4 +430,7 @@ listen_expand(struct parse *p, struct broker_build *build, bool own)
 		*l = all[i].conf;
 		l->index = (uint32_t)conf->nlisteners++;
 	}
+	conf->endpoints = conf->listeners;
+	conf->nendpoints = conf->nlisteners;
+	conf->indexes = (uint32_t)conf->nlisteners;
 }

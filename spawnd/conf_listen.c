@@ -250,16 +250,6 @@ transport_of(const struct listen_block *b)
 	return transports[b->protocol].name;
 }
 
-/* What says that a block means an IP endpoint. */
-static bool
-block_is_ip(const struct listen_block *b)
-{
-	return b->address.text != NULL || b->port.text != NULL ||
-	    b->protocol != PROTOCOL_UNSET || b->dscp != -1 ||
-	    b->vrf != NULL || b->keepalive.count != 0 ||
-	    b->keepalive.idle != 0 || b->keepalive.interval != 0;
-}
-
 static void
 addrs_one(struct kw_reader *r, struct listen_block *b,
     const struct net_addr *addr)
@@ -426,10 +416,11 @@ block_close(struct kw_reader *r, struct listen_block *b, bool skipped)
 	}
 	if (b->path.text != NULL)
 		block_path(r, b);
-	else if (block_is_ip(b) || !b->named)
-		block_address(r, b, skipped);
-	else
+	else if (b->named && b->address.text == NULL &&
+	    b->port.text == NULL && b->vrf == NULL)
 		b->opens = true;	/* a socket is passed by name */
+	else
+		block_address(r, b, skipped);
 }
 
 void

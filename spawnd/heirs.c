@@ -1,3 +1,4 @@
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,10 @@ endpoint_cmp(const struct listener_conf *a, const struct listener_conf *b)
 {
 	int c = net_cmp(&a->addr, &b->addr);
 
+	if (a->passed != b->passed)	/* the socket is the same, or not */
+		return (uintptr_t)a->passed < (uintptr_t)b->passed ? -1 : 1;
+	if (a->passed != NULL)
+		return 0;
 	if (c != 0)
 		return c;
 	if (a->addr.len == 0)
@@ -38,7 +43,7 @@ conf_cmp(const void *pa, const void *pb)
 	const struct listener_conf *b = *(struct listener_conf *const *)pb;
 	int c = endpoint_cmp(a, b);
 
-	return c != 0 ? c : (a->index > b->index) - (a->index < b->index);
+	return c != 0 ? c : (a > b) - (a < b);
 }
 
 /* The first that is not before c. */
@@ -62,7 +67,7 @@ first_of(const struct listener_conf *const *sorted, size_t n,
 struct listener **
 heirs_find(struct master *m, const struct spawnd_conf *c)
 {
-	size_t n = c->nlisteners;
+	size_t n = c->nendpoints;
 	struct listener **of = calloc(n + 1, sizeof(*of));
 	const struct listener_conf **sorted = calloc(n + 1, sizeof(*sorted));
 
@@ -72,20 +77,20 @@ heirs_find(struct master *m, const struct spawnd_conf *c)
 		return NULL;
 	}
 	for (size_t i = 0; i < n; i++)
-		sorted[i] = &c->listeners[i];
+		sorted[i] = &c->endpoints[i];
 	qsort(sorted, n, sizeof(*sorted), conf_cmp);
 	for (struct listener *l = m->listeners; l != NULL; l = l->next) {
 		size_t i = first_of(sorted, n, l->conf);
 
 		/* any port, twice: each is somebody's */
 		while (i < n && endpoint_cmp(sorted[i], l->conf) == 0 &&
-		    of[sorted[i]->index] != NULL)
+		    of[sorted[i] - c->endpoints] != NULL)
 			i++;
 		l->heir = NULL;
 		if (i == n || endpoint_cmp(sorted[i], l->conf) != 0)
 			continue;
 		l->heir = sorted[i];
-		of[l->heir->index] = l;
+		of[l->heir - c->endpoints] = l;
 	}
 	free(sorted);
 	return of;

@@ -13,7 +13,7 @@ struct spawnd_conf;
 
 /*
  * Sets the heir of each listener, NULL where there is none, and gives an
- * array with the listener of each index, NULL where there is none yet. NULL,
+ * array with the listener of each entry, NULL where there is none yet. NULL,
  * errno.
  */
 struct listener **heirs_find(struct master *, const struct spawnd_conf *);

@@ -25,7 +25,7 @@ may_hold(const struct proc *p)
 static bool
 ensure_table(struct proc *p)
 {
-	uint32_t n = (uint32_t)p->master->conf.conf->broker.nlisteners;
+	uint32_t n = (uint32_t)p->master->conf.conf->broker.indexes;
 
 	if (p->lent == NULL) {
 		p->lent = calloc(n > 0 ? n : 1, 1);

@@ -49,6 +49,10 @@ text_set(struct listener *l)
 {
 	char addr[NET_TEXT];
 
+	if (l->conf->addr.len == 0) {
+		snprintf(l->text, sizeof(l->text), "'%s'", l->conf->name);
+		return;
+	}
 	snprintf(l->text, sizeof(l->text), "%s%s", net_text(&l->addr, addr),
 	    l->addr.sa.sa_family == AF_INET6 && net_is_any(&l->addr) &&
 	    !l->conf->v6only ? " (IPv4 and IPv6)" : "");
@@ -280,6 +284,27 @@ socket_open(const struct listener *l, bool beside)
 	return fd;
 }
 
+/* What can still be changed about a socket that somebody else has opened. A
+ * plain one stays as it is: there is nothing that says how it should be. */
+static void
+passed_options(struct listener *l)
+{
+	const struct listener_conf *c = l->conf;
+
+	if (options_set(l->fd, c, l->addr.sa.sa_family) == -1)
+		log_warn("%s: options: %s", l->text, strerror(errno));
+	if (!c->plain && c->type != SOCK_DGRAM)
+		(void)listen(l->fd, backlog_of(l));
+}
+
+static int
+passed_open(struct listener *l)
+{
+	l->fd = l->conf->passed->fd;
+	passed_options(l);
+	return 0;
+}
+
 /*
  * Linux lets a wildcard and an address listen on one port only if both permit
  * it, by an option that would let others in as well. So it is set only where
@@ -291,8 +316,10 @@ listener_open(struct listener *l)
 	const struct listener_conf *c = l->conf;
 	int fd;
 
+	if (c->passed != NULL)
+		return passed_open(l);
 	if (c->addr.len == 0) {
-		errno = ENOENT;		/* no such socket was inherited */
+		errno = ENOENT;		/* no such socket was passed */
 		return -1;
 	}
 	fd = socket_open(l, false);
@@ -327,6 +354,13 @@ listener_speak(struct listener *l)
 	(void)neighbours_set(l, 0);
 	(void)beside_set(l->fd, 0);
 	return result;
+}
+
+const char *
+listener_reason(const struct listener *l)
+{
+	return l->conf->addr.len > 0 ? strerror(errno) :
+	    "no socket of that name was passed";
 }
 
 static void
@@ -425,6 +459,9 @@ listener_adopt(struct listener *l, const struct listener_conf *c,
 		sticky_free(l->sticky);
 		l->sticky = NULL;
 	}
+	if (c->plain && !l->conf->plain)
+		log_line("%s: no listen block describes it any more",
+		    l->text);
 	l->conf = c;
 	l->generation = generation;
 	l->fresh = false;
@@ -433,6 +470,10 @@ listener_adopt(struct listener *l, const struct listener_conf *c,
 	text_set(l);
 	if (l->fd == -1)
 		return;
+	if (c->passed != NULL) {
+		passed_options(l);
+		return;
+	}
 	if (options_set(l->fd, c, l->addr.sa.sa_family) == -1 ||
 	    (c->addr.sa.sa_family == AF_UNIX && unix_ours(l) &&
 	    unix_finish(c) == -1))
@@ -475,26 +516,35 @@ listener_by_index(struct master *m, uint32_t index)
 	return l;
 }
 
+static void
+opened_log(const struct listener *l)
+{
+	const struct passed *p = l->conf->passed;
+
+	if (p == NULL)
+		log_line("listening on %s", l->text);
+	else
+		log_line("listening on %s inherited (%s)%s", l->text, p->name,
+		    l->conf->plain ? ", no listen block describes it" : "");
+}
+
 bool
 listeners_open(struct master *m)
 {
 	bool any = false;
 
 	for (struct listener *l = m->listeners; l != NULL; l = l->next) {
-		bool inherited = l->fd != -1;
-
-		if (inherited || listener_open(l) == 0) {
-			log_line("listening on %s%s", l->text,
-			    inherited ? " inherited" : "");
+		if (listener_open(l) == 0) {
+			opened_log(l);
 			any = true;
 		} else if (l->conf->retry > 0) {
 			log_err("cannot bind %s: %s, retrying every %u s",
-			    l->text, strerror(errno), l->conf->retry);
+			    l->text, listener_reason(l), l->conf->retry);
 			listener_retry(l);
 			any = true;
 		} else
 			start_err("cannot bind %s: %s", l->text,
-			    strerror(errno));
+			    listener_reason(l));
 	}
 	return any;
 }

@@ -60,6 +60,8 @@ void	 listener_unref(struct listener *);
  * connections are that one's.
  */
 int	 listener_open(struct listener *);
+/* Why that was, for logs. */
+const char *listener_reason(const struct listener *);
 /* The switch: from now on they come to this one. -1, errno. */
 int	 listener_speak(struct listener *);
 /* Everything that is queued is accepted and handed out, whatever the limits

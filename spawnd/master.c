@@ -18,7 +18,6 @@
 #include "features.h"
 #include "crew.h"
 #include "environ.h"
-#include "inherit.h"
 #include "keys.h"
 #include "lend.h"
 #include "listen.h"
@@ -372,7 +371,7 @@ signal_reload_cb(void *ctx, int signo)
 {
 	struct master *m = ctx;
 
-	if (signo == SIGHUP && m->start->inetd)
+	if (signo == SIGHUP && m->start->inherit.inetd)
 		master_end(m, signal_name(signo));	/* it starts us afresh */
 	else if (signo == SIGHUP)
 		reload_start(m, RELOAD_FILE);
@@ -432,14 +431,12 @@ listeners_make(struct master *m)
 	const struct spawnd_conf *c = &m->conf.conf->broker;
 	struct listener **end = &m->listeners;
 
-	for (size_t i = 0; i < c->nlisteners; i++) {
-		*end = listener_new(m, &c->listeners[i], m->generation);
+	for (size_t i = 0; i < c->nendpoints; i++) {
+		*end = listener_new(m, &c->endpoints[i], m->generation);
 		if (*end == NULL)
 			return -1;
 		end = &(*end)->next;
 	}
-	if (m->start->inetd && (*end = inherit_listener(m)) == NULL)
-		return -1;
 	return 0;
 }
 
@@ -641,7 +638,7 @@ master_run(const struct program *program, const struct start *start,
 	loaded_init(conf);
 	m.conf.conf->generation = m.generation;
 	log_line("starting, version %s%s", PACKAGE_VERSION,
-	    start->inetd ? " via inetd" : "");
+	    start->inherit.inetd ? " via inetd" : "");
 	warn_unavailable(m.conf.conf);
 	status = master_open(&m, daemon_fd, &limit);
 	if (status == 0) {

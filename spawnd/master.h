@@ -13,6 +13,7 @@
 #include "../misc/log.h"
 #include "dispatch.h"
 #include "hand.h"
+#include "inherit.h"
 #include "load.h"
 #include "program.h"
 #include "sticky.h"
@@ -40,7 +41,7 @@ struct start {
 	uint32_t	 debug;
 	bool		 stderr_copy;	/* -D */
 	bool		 background, foreground, single, check;
-	bool		 inetd;		/* descriptor 0 listens */
+	struct inherit	 inherit;	/* sockets passed to us */
 };
 
 /* The workers of the current generation, as dispatch.c wants to see them:

@@ -20,6 +20,8 @@
 static struct {
 	int		 fd;		/* 0: nobody wants to know */
 	struct net_addr	 manager;
+	const char	*unusable;	/* an address, as long as the log is
+					   not open yet */
 	pid_t		 started;	/* the process that was started */
 	uint64_t	 period;	/* of keep-alives, ns; 0: none */
 	struct ev	*ev;
@@ -83,13 +85,12 @@ notify_open(void)
 	if (path == NULL || *path == '\0')
 		return;
 	if (!notify_address(path, &notify.manager)) {
-		log_warn("NOTIFY_SOCKET: '%.100s' is no UNIX socket, "
-		    "the service manager is not told", path);
+		notify.unusable = path;
 		return;
 	}
 	notify.fd = net_socket(AF_UNIX, SOCK_DGRAM, 0);
 	if (notify.fd == -1) {
-		log_warn("NOTIFY_SOCKET: %s", strerror(errno));
+		notify.unusable = path;
 		notify.fd = 0;
 		return;
 	}
@@ -182,6 +183,10 @@ notify_loop(struct ev *ev)
 		ev_timer_stop(notify.ev, &notify.status);
 	}
 	notify.ev = ev;
+	if (notify.unusable != NULL)
+		log_warn("NOTIFY_SOCKET: '%.100s' is no UNIX socket, the "
+		    "service manager is not told", notify.unusable);
+	notify.unusable = NULL;
 	if (ev == NULL || notify.fd == 0)
 		return;
 	if (notify.period > 0)

@@ -130,8 +130,10 @@ may_adopt(const struct proc *p)
 /* false: *error. */
 static bool
 listener_prepare(struct master *m, struct listener **end, char *error,
-    size_t size, const struct listener_conf *c)
+    size_t size, size_t at)
 {
+	const struct listener_conf *c =
+	    &m->reload->conf.conf->broker.endpoints[at];
 	struct listener *l = listener_new(m, c, m->reload->generation);
 
 	if (l == NULL) {
@@ -140,18 +142,18 @@ listener_prepare(struct master *m, struct listener **end, char *error,
 	}
 	l->fresh = true;
 	l->heir = c;
-	m->reload->listeners[c->index] = *end = l;
+	m->reload->listeners[at] = *end = l;
 	if (listener_open(l) == 0) {
 		log_line("listening on %s", l->text);
 		return true;
 	}
 	if (c->retry == 0) {
 		snprintf(error, size, "cannot bind %s: %s", l->text,
-		    strerror(errno));
+		    listener_reason(l));
 		return false;
 	}
 	log_err("cannot bind %s: %s, retrying every %u s", l->text,
-	    strerror(errno), c->retry);
+	    listener_reason(l), c->retry);
 	listener_retry(l);
 	return true;
 }
@@ -170,13 +172,11 @@ listeners_prepare(struct master *m, const struct spawnd_conf *c, char *error,
 	}
 	while (*end != NULL)
 		end = &(*end)->next;
-	for (size_t i = 0; i < c->nlisteners; i++) {
+	for (size_t i = 0; i < c->nendpoints; i++) {
 		if (r->listeners[i] != NULL)
 			continue;
-		if (!listener_prepare(m, end, error, size,
-		    &c->listeners[i])) {
+		if (!listener_prepare(m, end, error, size, i))
 			return false;
-		}
 		end = &(*end)->next;
 	}
 	return true;

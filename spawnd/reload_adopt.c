@@ -48,7 +48,7 @@ listeners_switch(struct master *m, uint32_t generation,
     struct reload_sum *sum)
 {
 	struct listener *gone = listeners_sort(m,
-	    m->conf.conf->broker.nlisteners), *next;
+	    m->conf.conf->broker.nendpoints), *next;
 
 	for (struct listener *l = m->listeners; l != NULL; l = l->next) {
 		sum->added += l->fresh;

@@ -22,6 +22,7 @@ loaded_end(struct master *m)
 	status = d == NULL ? -1 : load_finish(&r->load, &r->request,
 	    &r->conf, d);
 	if (status == 0) {
+		inherit_fill(r->conf.conf, &m->start->inherit, d);
 		logs_try(&r->conf.conf->broker_common, d);
 		logs_try(&r->conf.conf->worker_common, d);
 		status = diag_status(d);

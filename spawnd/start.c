@@ -18,7 +18,6 @@
 #include "../misc/title.h"
 #include "../misc/url.h"
 #include "features.h"
-#include "inherit.h"
 #include "keys.h"
 #include "load.h"
 #include "logs.h"
@@ -219,6 +218,7 @@ configuration_load(const struct start *s, const struct program *program,
 	    .copies = store_directory(program, s->environ_base),
 	    .print = true,
 	    .to_stderr = s->stderr_copy || isatty(STDERR_FILENO) };
+	struct diag *d;
 	int status;
 
 	umask(077);
@@ -231,7 +231,19 @@ configuration_load(const struct start *s, const struct program *program,
 		start_err("configuration not usable");
 		return status;
 	}
-	if (conf->conf->broker.nlisteners == 0 && !s->inetd) {
+	if ((d = diag_new()) == NULL)
+		return EX_OSERR;
+	inherit_fill(conf->conf, &s->inherit, d);
+	if ((status = diag_status(d)) != 0) {
+		diag_print(d, stderr, conf->conf->source,
+		    isatty(STDERR_FILENO));
+		if (!r.to_stderr)
+			diag_log(d);
+	}
+	diag_free(d);
+	if (status != 0)
+		return status;
+	if (conf->conf->broker.nendpoints == 0) {
 		start_err("no listeners configured");
 		return EX_OSERR;
 	}
@@ -261,21 +273,19 @@ logs_open(const struct start *s, const struct compiled *c)
 static int
 serve(struct start *s, const struct program *program)
 {
+	char error[INHERIT_ERROR];
 	struct loaded conf;
 	int status, daemon_fd = -1;
 
 	notify_open();
-	switch (inherit_inetd()) {
-	case INETD_NO:
-		break;
-	case INETD_WAIT:
+	if ((status = inherit_take(&s->inherit, program, error)) != 0) {
+		start_err("%s", error);
+		return status;
+	}
+	if (s->inherit.inetd) {
 		/* inetd must see when we end */
-		s->inetd = s->foreground = true;
+		s->foreground = true;
 		s->background = false;
-		break;
-	case INETD_NOWAIT:
-		start_err("inetd: only 'wait' services are possible");
-		return EX_USAGE;
 	}
 	if ((status = configuration_load(s, program, &conf)) != 0) {
 		loaded_clear(&conf);
