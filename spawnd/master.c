@@ -27,6 +27,7 @@
 #include "overload.h"
 #include "own.h"
 #include "proc.h"
+#include "refresh.h"
 #include "reload.h"
 #include "sched.h"
 #include "seats.h"
@@ -233,6 +234,7 @@ master_abort(struct master *m, int status)
 		m->status = status;
 	m->ending = true;
 	reload_cancel(m);
+	refresh_pause(m);
 	notify_stopping();
 	for (struct proc *p = m->oldest; p != NULL; p = p->newer)
 		proc_kill(p, SIGTERM);
@@ -342,6 +344,7 @@ master_end(struct master *m, const char *why)
 	}
 	log_line("signal %s: ending", why);
 	reload_cancel(m);
+	refresh_pause(m);
 	notify_stopping();
 	m->ending = true;
 	m->end_began = ev_now(m->ev);
@@ -398,8 +401,8 @@ signal_child_cb(void *ctx, int signo)
 
 	(void)signo;
 	while ((pid = waitpid(-1, &wstatus, WNOHANG)) > 0)
-		if (!reload_reaped(m, pid) && !store_reaped(m, pid) &&
-		    !keys_reaped(m, pid, wstatus))
+		if (!reload_reaped(m, pid) && !refresh_reaped(m, pid) &&
+		    !store_reaped(m, pid) && !keys_reaped(m, pid, wstatus))
 			proc_reaped(m, pid, wstatus);
 }
 
@@ -599,6 +602,7 @@ master_clear(struct master *m)
 		proc_free(p);
 	}
 	keys_clear(m);
+	refresh_end(m);
 	store_clear(m);
 	if (m->single != NULL)
 		own_single_free(m->single);
@@ -647,6 +651,7 @@ master_run(const struct program *program, const struct start *start,
 	}
 	if (status == 0) {
 		notify_ready();
+		refresh_start(&m);
 		tick_cb(&m);
 		status = ev_run(m.ev);
 	}

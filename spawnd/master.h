@@ -22,6 +22,7 @@
 struct keys;
 struct listener;
 struct proc;
+struct refresh;
 struct reload;
 struct seats;
 struct store;
@@ -99,6 +100,7 @@ struct master {
 	int			 reserve;	/* a descriptor to sacrifice */
 
 	struct reload		*reload;
+	struct refresh		*refresh;
 	struct store		*store;		/* copies being written; NULL */
 	int			 facts;		/* sealed: of conf; -1 */
 	struct own		*single;	/* single process; NULL */

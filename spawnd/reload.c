@@ -2,6 +2,7 @@
  * Nothing that runs is touched before the new configuration is known to be
  * good and somebody is ready to serve with it.
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include "notify.h"
 #include "own.h"
 #include "proc.h"
+#include "refresh.h"
 #include "reload_impl.h"
 #include "seats.h"
 
@@ -61,6 +63,7 @@ reload_finish(struct master *m)
 	unsigned again = m->reload->again;
 
 	reload_free(m);
+	refresh_resume(m);
 	notify_ready();
 	if (again != 0)
 		reload_start(m, again & RELOAD_FILE ? RELOAD_FILE :
@@ -369,23 +372,19 @@ loaded_copy(struct loaded *to, const struct loaded *from)
 	return -1;
 }
 
-void
-reload_start(struct master *m, enum reload_kind kind)
+/* false: there is none, which is logged. */
+static bool
+reload_new(struct master *m, enum reload_kind kind)
 {
 	struct reload *r;
 
-	if (m->ending)
-		return;
-	if (m->reload != NULL) {
-		m->reload->again |= kind;
-		return;
-	}
 	log_line("reload: started");
 	if ((r = calloc(1, sizeof(*r))) == NULL) {
 		log_err("reload: failed, %s", strerror(errno));
-		return;
+		return false;
 	}
 	notify_reloading();
+	refresh_pause(m);
 	m->reload = r;
 	r->kind = kind;
 	r->state = RELOAD_LOADING;
@@ -394,11 +393,38 @@ reload_start(struct master *m, enum reload_kind kind)
 	r->facts = -1;
 	loaded_init(&r->conf);
 	master_title(m);
+	return true;
+}
+
+void
+reload_start(struct master *m, enum reload_kind kind)
+{
+	if (m->ending)
+		return;
+	if (m->reload != NULL) {
+		m->reload->again |= kind;
+		return;
+	}
+	if (!reload_new(m, kind))
+		return;
 	if (kind == RELOAD_WORKERS) {
-		if (loaded_copy(&r->conf, &m->conf) == -1)
+		if (loaded_copy(&m->reload->conf, &m->conf) == -1)
 			reload_fail(m, strerror(errno));
 		else
 			reload_prepare(m);
 	} else if (!reload_read(m))
 		reload_fail(m, strerror(errno));
+}
+
+void
+reload_with(struct master *m, struct loaded *conf)
+{
+	assert(m->reload == NULL);
+	if (m->ending || !reload_new(m, RELOAD_FILE)) {
+		loaded_clear(conf);
+		return;
+	}
+	m->reload->conf = *conf;
+	loaded_init(conf);
+	reload_prepare(m);
 }

@@ -20,6 +20,9 @@ enum reload_kind {
 
 /* One that comes while another is under way is done after it, once. */
 void	 reload_start(struct master *, enum reload_kind);
+/* A configuration that was read already; taken over. No reload is under
+ * way. */
+void	 reload_with(struct master *, struct loaded *);
 /* The configuration of that generation, committed or being prepared; NULL
  * if there is no such any more. */
 const struct loaded *reload_conf(const struct master *, uint32_t generation);

@@ -13,6 +13,7 @@
 #include "own.h"
 #include "postmortem.h"
 #include "proc.h"
+#include "refresh.h"
 #include "reload_impl.h"
 #include "store.h"
 
@@ -183,6 +184,8 @@ reload_commit(struct master *m)
 	    sum.workers, sum.replaced);
 	loaded_clear(&old);
 	store_keep(m);
+	if (m->reload->kind == RELOAD_FILE)
+		refresh_adopted(m);
 	master_changed(m);
 	reload_finish(m);
 }
