@@ -141,11 +141,13 @@ facts_add(struct facts *f, const struct fact *fact)
 {
 	struct record r = { .kind = (uint8_t)fact->kind,
 	    .effect = (uint8_t)fact->effect, .secret = fact->secret,
-	    .row_kind = fact->row_kind, .rank = fact->rank };
+	    .row_kind = fact->row_kind };
 
 	if (!fact->secret && fact->usual != NULL &&
 	    strcmp(fact->usual, fact->value) == 0)
 		return;
+	if (fact->option == NULL)		/* settings have no order */
+		r.rank = fact->rank;
 	r.name = text_add(f, fact->name);
 	r.option = text_add(f, fact->option);
 	r.value = text_add(f, fact->value);
@@ -522,7 +524,7 @@ struct change {
 						   not about them */
 	/* to sort by */
 	uint8_t			 kind;
-	const char		*name, *option;
+	const char		*shown, *option;
 };
 
 struct compare {
@@ -533,6 +535,32 @@ struct compare {
 	bool			*seen;	/* by record of old */
 	bool			 failed;
 };
+
+/* In f the thing that this setting, of's, is one of. */
+static const struct record *
+thing_of(const struct facts *f, const struct facts *of,
+    const struct record *r)
+{
+	struct record thing = *r;
+
+	thing.option = 0;
+	return lookup(f, of, &thing);
+}
+
+/* What it is called, now rather than before. */
+static const char *
+shown_as(const struct compare *c, const struct record *old,
+    const struct record *new)
+{
+	const struct facts *f = new != NULL ? c->new : c->old;
+	const struct record *r = new != NULL ? new : old;
+
+	if (new == NULL && (new = thing_of(c->new, c->old, old)) != NULL) {
+		f = c->new;
+		r = new;
+	}
+	return f->text + (r->shown != 0 ? r->shown : r->name);
+}
 
 static void
 change_add(struct compare *c, const struct record *old,
@@ -554,18 +582,7 @@ change_add(struct compare *c, const struct record *old,
 		c->room = room;
 	}
 	c->changes[c->n++] = (struct change){ old, new, moved, key->kind,
-	    f->text + key->name, f->text + key->option };
-}
-
-/* Whether f has the thing that this setting, of's, is one of. */
-static bool
-has_thing(const struct facts *f, const struct facts *of,
-    const struct record *r)
-{
-	struct record thing = *r;
-
-	thing.option = 0;
-	return lookup(f, of, &thing) != NULL;
+	    shown_as(c, old, new), f->text + key->option };
 }
 
 /* In of, and not in other. A setting only counts where the thing stays. */
@@ -573,8 +590,8 @@ static bool
 one_sided(const struct facts *of, const struct record *r,
     const struct facts *other)
 {
-	return r->option == 0 || has_thing(other, of, r) ||
-	    !has_thing(of, of, r);
+	return r->option == 0 || thing_of(other, of, r) != NULL ||
+	    thing_of(of, of, r) == NULL;
 }
 
 static void
@@ -699,7 +716,7 @@ static void
 change_tell(const struct compare *c, const struct change *ch,
     void (*change)(void *, const struct fact_change *), void *ctx)
 {
-	struct view old, new;
+	struct view old = { .text = "" }, new = { .text = "" };
 	bool has_old = ch->old != NULL, has_new = ch->new != NULL;
 	struct fact_change told;
 
@@ -711,6 +728,7 @@ change_tell(const struct compare *c, const struct change *ch,
 		has_old = view_usual(&old, &new);
 	else if (!has_new)
 		has_new = view_usual(&new, &old);
+	old.fact.shown = new.fact.shown = ch->shown;
 	told.old = has_old ? &old.fact : NULL;
 	told.new = has_new ? &new.fact : NULL;
 	change(ctx, &told);
@@ -724,7 +742,7 @@ change_cmp(const void *pa, const void *pb)
 
 	if (a->kind != b->kind)
 		return a->kind < b->kind ? -1 : 1;
-	if ((order = strcmp(a->name, b->name)) == 0)
+	if ((order = strcmp(a->shown, b->shown)) == 0)
 		order = strcmp(a->option, b->option);
 	return order != 0 ? order : a->moved - b->moved;
 }

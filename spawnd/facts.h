@@ -92,7 +92,7 @@ void		 facts_broker(const struct program *,
 int		 facts_save(const struct facts *);
 struct facts	*facts_load(int fd);
 
-/* Both are gone when the callback returns. */
+/* Both are gone when the callback returns; shown is what it is called. */
 struct fact_change {
 	const struct fact	*old, *new;	/* NULL: added, removed */
 };

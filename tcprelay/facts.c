@@ -18,6 +18,7 @@
  */
 struct digests {
 	struct source	*source;
+	bool		 needed;	/* else nobody has read them */
 	const char	*path;
 	uint8_t		 digest[32];
 	bool		 known;
@@ -46,7 +47,7 @@ file_facts(struct facts *f, struct digests *d, const struct fact *base,
 	facts_text(f, base, option, file->path, NULL);
 	fact.option = content;
 	fact.usual = "none";
-	if (!digest_of(d, file->path))
+	if (!d->needed || !digest_of(d, file->path))
 		return;
 	if (secret)
 		facts_add_secret(f, fact, d->digest, sizeof(d->digest));
@@ -154,7 +155,6 @@ remote_facts(struct facts *f, const struct config_remote *r,
 	    .rank = r->index + 1, .name = r->identity, .row = r->identity };
 
 	facts_text(f, &fact, NULL, r->text, NULL);
-	fact.rank = 0;
 	facts_number(f, &fact, "weight", r->weight, 1);
 	if (r->haproxy != HAPROXY_NO)
 		facts_text(f, &fact, "haproxy", haproxies[r->haproxy], "no");
@@ -190,8 +190,10 @@ config_facts(const struct compiled *compiled, struct facts *f)
 	    .effect = EFFECT_SESSIONS };
 	char text[NET_TEXT];
 
+	d.needed = true;
 	for (size_t i = 0; i < c->nremotes; i++)
 		remote_facts(f, &c->remotes[i], &d);
+	d.needed = c->tls.needed;
 	tls_facts(f, c, &d);
 	number(f, FACT_LIMIT, "rebalance", c->rebalance);
 	number(f, FACT_LIMIT, "retire", c->retire);

@@ -15,6 +15,7 @@
 #include "conf_try.h"
 #include "spawnd/board.h"
 #include "spawnd/facts.h"
+#include "spawnd/parse.h"
 
 static const uint8_t salt[FACTS_SALT] = "salt";
 
@@ -57,7 +58,7 @@ told_cb(void *ctx, const struct fact_change *ch)
 	FILE *fp = ctx;
 
 	fprintf(fp, "%c%d %s", ch->old == NULL ? '+' : ch->new == NULL ?
-	    '-' : '~', f->kind, f->name);
+	    '-' : '~', f->kind, f->shown);
 	if (f->option != NULL)
 		fprintf(fp, " %s", f->option);
 	if (ch->old != NULL && ch->new != NULL)
@@ -438,6 +439,557 @@ test_many(void **state)
 	facts_free(c);
 }
 
+/* ---- configurations ---- */
+
+static const struct program tcprelay = {
+	.name = "tcprelay", .section = &tcprelay_section,
+	.facts = config_facts, .keys_apart = config_keys_apart,
+};
+static const struct program spawnd = {
+	.name = "spawnd", .broker_only = true,
+};
+
+static struct facts *
+facts_of_text(const struct program *program, const char *text)
+{
+	const char *path = try_file("conf", text);
+	struct facts *f;
+	struct try t;
+
+	try_begin(&t, program, path);
+	try_compile(&t, source_gather(NULL));
+	if (t.compiled == NULL)
+		fail_msg("%s\n%s", text, t.lines[0]);
+	f = facts_of(program, t.compiled, salt);
+	assert_non_null(f);
+	try_end(&t);
+	return f;
+}
+
+static char *
+texts_compared(const struct program *program, const char *old,
+    const char *new)
+{
+	struct facts *a = facts_of_text(program, old);
+	struct facts *b = facts_of_text(program, new);
+	char *text = compared(a, b);
+
+	facts_free(a);
+	facts_free(b);
+	return text;
+}
+
+/* Where a directive stands. */
+enum place { TOP, BROKER, LISTEN, UNIX, SPAWN, RELAY, REMOTE, SNI, PLACES };
+
+static char *
+text_with(enum place place, const char *body)
+{
+	static char text[2][8192];
+	static unsigned n;
+	const char *in[PLACES];
+
+	for (int i = 0; i < PLACES; i++)
+		in[i] = i == (int)place ? body : "";
+	n = !n;
+	snprintf(text[n], sizeof(text[n]),
+	    "%s\nid = spawnd {\n%s\nlisten { port = 1234 %s }\n"
+	    "listen { path = /tmp/facts.sock %s }\n"
+	    "listen { port = 4433 tls = yes }\nspawn { %s }\n}\n"
+	    "id = tcprelay {\ntls cert-file = /c\n%s\n"
+	    "remote { address = 127.0.0.1 port = 9 %s }\n"
+	    "tls sni { cert-file = /s %s }\n}\n", in[TOP], in[BROKER],
+	    in[LISTEN], in[UNIX], in[SPAWN], in[RELAY], in[REMOTE], in[SNI]);
+	return text[n];
+}
+
+/* What is said of a change from old to new, in this order. */
+static const struct directive {
+	const char	*words;		/* as in the table of the parser */
+	enum place	 place;
+	const char	*old, *new, *said;
+} directives[] = {
+	{ "setenv", TOP, "setenv A = 1", "setenv A = 2",
+	    "~2 environment A: *** > *** (2)\n" },
+	{ "setenv", RELAY, "", "setenv IO_POLL_MECHANISM = 8",
+	    "+2 environment IO_POLL_MECHANISM (2)\n" },
+	{ "debug|trace", TOP, "", "debug = NET",
+	    "~7 debug: 0x0 > 0x4000 (0)\n" },
+	{ "debug|trace redirect", TOP, "debug redirect = stderr",
+	    "debug redirect = /x", "~7 debug redirect: stderr > /x (0)\n" },
+	{ "syslog ident", TOP, "", "syslog ident = x",
+	    "~7 syslog ident: none > x (0)\n" },
+	{ "syslog facility", BROKER, "", "syslog facility = mail",
+	    "~7 syslog facility: uucp > mail (master), uucp (workers) "
+	    "(0)\n" },
+	{ "syslog severity|level", TOP, "", "syslog level = debug",
+	    "~7 syslog severity: info > debug (0)\n" },
+	{ "syslog default", TOP, "", "syslog default = deny",
+	    "~7 syslog default: permit > deny (0)\n" },
+	{ "log file", TOP, "log file = /a", "log file = /b",
+	    "~7 log file: /a > /b (0)\n" },
+	{ "log format", TOP, "", "log format = json",
+	    "~7 log format: text > json (0)\n" },
+	{ "proctitle", TOP, "", "proctitle = x",
+	    "~7 proctitle: none > x (0)\n" },
+	{ "coredump directory", TOP, "", "coredump directory = /x",
+	    "~2 coredump directory: none > /x (2)\n"
+	    "~7 coredump directory: none > /x (0)\n" },
+	{ "gcore", TOP, "", "gcore = /x", "~7 gcore: none > /x (0)\n" },
+	{ "debug-cmd", TOP, "", "debug-cmd = x",
+	    "~7 debug-cmd: none > x (0)\n" },
+	{ "cleanup interval", TOP, "", "cleanup interval = 7",
+	    "~7 cleanup interval: 2 > 7 (0)\n" },
+	{ "refresh", TOP, "", "refresh = 60", "~7 refresh: 0 > 60 (0)\n" },
+	{ "verify key", TOP, "", "verify key = /x",
+	    "~7 verify key: none > /x (0)\n" },
+
+	{ "permit", BROKER, "", "permit 10.0.0.0/8",
+	    "+5 permit 10.0.0.0/8 (0)\n" },
+	{ "deny", BROKER, "deny not 2001:db8::/32", "",
+	    "-5 deny not 2001:db8::/32 (0)\n" },
+	{ "acl permit", BROKER, "", "acl permit 10.0.0.1",
+	    "+5 permit 10.0.0.1/32 (0)\n" },
+	{ "acl deny", BROKER, "", "acl deny ::1", "+5 deny ::1/128 (0)\n" },
+	{ "acl accept", BROKER, "", "acl accept ::/0",
+	    "+5 permit ::/0 (0)\n" },
+	{ "acl reject", BROKER, "acl reject ::1", "acl accept ::1",
+	    "-5 deny ::1/128 (0)\n+5 permit ::1/128 (0)\n" },
+	{ "bind retry delay", BROKER, "", "bind retry delay = 5",
+	    "~0 /tmp/facts.sock bind retry delay: 0 > 5 (0)\n"
+	    "~0 [::]:1234 bind retry delay: 0 > 5 (0)\n"
+	    "~0 [::]:4433 bind retry delay: 0 > 5 (0)\n" },
+	{ "tcp keepalive count", BROKER, "", "tcp keepalive count = 5",
+	    "~0 /tmp/facts.sock tcp keepalive count: system's > 5 (1)\n"
+	    "~0 [::]:1234 tcp keepalive count: system's > 5 (1)\n"
+	    "~0 [::]:4433 tcp keepalive count: system's > 5 (1)\n" },
+	{ "tcp keepalive idle", LISTEN, "", "tcp keepalive idle = 5",
+	    "~0 [::]:1234 tcp keepalive idle: system's > 5 "
+	    "(1)\n" },
+	{ "tcp keepalive interval", LISTEN, "", "tcp keepalive interval = 5",
+	    "~0 [::]:1234 tcp keepalive interval: system's > 5 "
+	    "(1)\n" },
+	{ "tcp bufsize", BROKER, "", "tcp bufsize = 65536",
+	    "~7 tcp bufsize: 0 > 65536 (0)\n" },
+	{ "single process", BROKER, "", "single process = yes",
+	    "~7 single process: no > yes (3)\n" },
+	{ "accept", LISTEN, "", "accept = workers",
+	    "~0 [::]:1234 accept: master > workers (0)\n" },
+	{ "status socket", BROKER, "status socket = /a", "status socket = /b",
+	    "~7 status socket: /a > /b (3)\n" },
+	{ "listen", BROKER, "", "listen { name = x port = 5555 }",
+	    "+0 x (0)\n" },
+	{ "spawn", BROKER, "", "spawn { users max = 39 }",
+	    "~3 users max: 40 > 39 (0)\n" },
+	{ "background", BROKER, "", "background = yes",
+	    "~7 background: no > yes (3)\n" },
+	{ "pidfile|pid-file", BROKER, "", "pidfile = /p",
+	    "~7 pidfile: none > /p (0)\n"
+	    "~7 status socket: none > /p.sock (3)\n" },
+	{ "overload", BROKER, "", "overload = reset",
+	    "~7 overload: queue > reset (0)\n" },
+	{ "sticky cache period|timeout", BROKER, "",
+	    "sticky cache timeout = 9", "~3 sticky cache period: 0 > 9 (0)\n"
+	},
+	{ "sticky cache size", SPAWN, "", "sticky cache size = 9",
+	    "~3 sticky cache size: 1024 > 9 (0)\n" },
+
+	{ "address", LISTEN, "", "address = 127.0.0.1",
+	    "+0 [127.0.0.1]:1234 (0)\n"
+	    "-0 [::]:1234 (0)\n" },
+	{ "path", BROKER, "", "listen { path = /y }", "+0 /y (0)\n" },
+	{ "port", BROKER, "listen { port = 7 }", "listen { port = 8 }",
+	    "-0 [::]:7 (0)\n+0 [::]:8 (0)\n" },
+	{ "realm", LISTEN, "", "realm = x",
+	    "~0 [::]:1234 realm: none > x (1)\n" },
+	{ "dscp", LISTEN, "", "dscp = 0",
+	    "~0 [::]:1234 dscp: none > 0 (1)\n" },
+	{ "vrf", LISTEN, "", "vrf = x", "-0 [::]:1234 (0)\n"
+	    "+0 [::]:1234 vrf x (0)\n" },
+	{ "tls|ssl", LISTEN, "tls = TLSv1.3", "tls = auto",
+	    "~0 [::]:1234 tls: TLSv1.3 > auto (1)\n" },
+	{ "tls|ssl psk", RELAY, "tls psk-file = /p",
+	    "tls psk-file = /p }\nid = spawnd { listen { port = 6666 tls tls "
+	    "psk = yes } }\nid = tcprelay {", "+0 [::]:6666 (0)\n" },
+	{ "aaa.protocol", LISTEN, "", "aaa.protocol = radius.tcp",
+	    "~0 [::]:1234 aaa.protocol: none > radius.tcp (1)\n" },
+	{ "haproxy", LISTEN, "", "haproxy = yes",
+	    "~0 [::]:1234 haproxy: no > yes (1)\n" },
+	{ "mode", UNIX, "", "mode = 0600",
+	    "~0 /tmp/facts.sock mode: 0644 > 0600 (0)\n" },
+	{ "userid|user", UNIX, "", "userid = 7",
+	    "~0 /tmp/facts.sock userid: none > 7 (0)\n" },
+	{ "groupid|group", UNIX, "", "groupid = 7",
+	    "~0 /tmp/facts.sock groupid: none > 7 (0)\n" },
+	{ "backlog", LISTEN, "", "backlog = 200",
+	    "~0 [::]:1234 backlog: 128 > 200 (0)\n" },
+	{ "overload backlog", LISTEN, "", "overload backlog = 9",
+	    "~0 [::]:1234 overload backlog: 128 > 9 (0)\n" },
+	{ "name", LISTEN, "", "name = web",
+	    "~0 web name: none > web (0)\n" },
+	{ "flag", LISTEN, "", "flag = accounting",
+	    "~0 [::]:1234 flag: access > accounting (1)\n" },
+	{ "sticky cache size", LISTEN, "", "sticky cache size = 9",
+	    "~0 [::]:1234 sticky cache period: shared > 0 (0)\n"
+	    "~0 [::]:1234 sticky cache size: shared > 9 (0)\n" },
+
+	{ "exec", SPAWN, "exec = /bin/true", "exec = /bin/false",
+	    "~2 exec: /bin/true > /bin/false (2)\n"
+	    "~2 id: true > false (2)\n" },
+	{ "id", SPAWN, "", "id = x } } id = x { tls cert = /c remote { address = "
+	    "127.0.0.1 port = 9 } } id = spawnd { spawn {",
+	    "~2 id: tcprelay > x (2)\n-4 sni /s (1)\n" },
+	{ "config", SPAWN, "exec = /bin/true", "exec = /bin/true config = /x",
+	    "~2 config: none > /x (2)\n" },
+	{ "instances|servers min", SPAWN, "", "servers min = 1",
+	    "~3 instances min: 2 > 1 (0)\n" },
+	{ "instances|servers max", SPAWN, "", "instances max = 9",
+	    "~3 instances max: 8 > 9 (0)\n" },
+	{ "instances|servers minimum", SPAWN, "", "instances minimum = 0",
+	    "~3 instances min: 2 > 0 (0)\n" },
+	{ "instances|servers maximum", SPAWN, "", "instances maximum = 3",
+	    "~3 instances max: 8 > 3 (0)\n" },
+	{ "users min", SPAWN, "", "users min = 1",
+	    "~3 users min: 5 > 1 (0)\n" },
+	{ "users max", SPAWN, "", "users max = 99",
+	    "~3 users max: 40 > 99 (0)\n" },
+	{ "users minimum", SPAWN, "", "users minimum = 1",
+	    "~3 users min: 5 > 1 (0)\n" },
+	{ "users maximum", SPAWN, "", "users maximum = 99",
+	    "~3 users max: 40 > 99 (0)\n" },
+	{ "userid|user", SPAWN, "", "userid = 7",
+	    "~2 userid: none > 7 (2)\n" },
+	{ "groupid|group", SPAWN, "groupid = 8", "groupid = 7",
+	    "~2 groupid: 8 > 7 (2)\n" },
+	{ "working directory", SPAWN, "", "working directory = /x",
+	    "~2 working directory: none > /x (2)\n" },
+	{ "ipc key", SPAWN, "", "ipc key = 7", "~7 ipc key: 0 > 7 (0)\n" },
+
+	{ "remote", RELAY, "", "remote { address = 127.0.0.1 port = 10 }",
+	    "+1 tcp/[127.0.0.1]:10/default (1)\n" },
+	{ "local address", RELAY, "", "local address = 127.0.0.1",
+	    "~7 local address: none > 127.0.0.1 (1)\n" },
+	{ "rebalance", RELAY, "", "rebalance = 7",
+	    "~3 rebalance: 0 > 7 (1)\n" },
+	{ "retire", RELAY, "", "retire = 7", "~3 retire: 0 > 7 (1)\n" },
+	{ "retire limit", RELAY, "", "retire limit = 7",
+	    "~3 retire: 0 > 7 (1)\n" },
+	{ "idle timeout", RELAY, "", "idle timeout = 7",
+	    "~7 idle timeout: 0 > 7 (1)\n" },
+	{ "connect timeout", RELAY, "", "connect timeout = 7",
+	    "~7 connect timeout: 10 > 7 (1)\n" },
+	{ "handshake timeout", RELAY, "", "handshake timeout = 7",
+	    "~7 handshake timeout: 30 > 7 (1)\n" },
+	{ "dead time", RELAY, "", "dead time = 7",
+	    "~7 dead time: 60 > 7 (1)\n" },
+	{ "log connections", RELAY, "", "log connections = yes",
+	    "~7 log connections: no > yes (1)\n" },
+	{ "key process", RELAY, "", "key process = yes",
+	    "~2 key process: no > yes (2)\n" },
+	{ "tls|ssl cert-file|certfile|cert", RELAY, "", "ssl cert = /x",
+	    "~4 tls cert-file: /c > /x (1)\n" },
+	{ "tls|ssl key-file|keyfile|key", RELAY, "tls key = /x",
+	    "tls key = /y", "~4 tls key-file: /x > /y (1)\n" },
+	{ "tls|ssl passphrase", RELAY, "tls passphrase = old",
+	    "tls passphrase = new", "~4 tls passphrase: *** > *** (1)\n" },
+	{ "tls|ssl psk-file", RELAY, "", "tls psk-file = /p",
+	    "~4 tls psk-file: none > /p (1)\n" },
+	{ "tls|ssl ca-file", RELAY, "", "tls ca-file = /a",
+	    "~4 tls ca-file: none > /a (1)\n" },
+	{ "tls|ssl verify", RELAY, "tls ca-file = /a tls verify = optional",
+	    "tls ca-file = /a tls verify = required",
+	    "~4 tls verify: optional > required (1)\n" },
+	{ "tls|ssl ciphers", RELAY, "", "tls ciphers = X",
+	    "~4 tls ciphers: none > X (1)\n" },
+	{ "tls|ssl cipher-suites", RELAY, "", "tls cipher-suites = X",
+	    "~4 tls cipher-suites: none > X (1)\n" },
+	{ "tls|ssl tickets", RELAY, "", "tls tickets = no",
+	    "~4 tls tickets: yes > no (1)\n" },
+	{ "tls|ssl ticket lifetime", RELAY, "", "tls ticket lifetime = 900",
+	    "~4 tls ticket lifetime: 7200 > 900 (1)\n" },
+	{ "tls|ssl sni", RELAY, "", "tls sni { cert-file = /q }",
+	    "+4 sni /q (1)\n" },
+
+	{ "address", REMOTE, "", "pool = p } remote { address = 127.0.0.2 "
+	    "port = 9", "-1 tcp/[127.0.0.1]:9/default (1)\n"
+	    "+1 tcp/[127.0.0.1]:9/p (1)\n+1 tcp/[127.0.0.2]:9/default "
+	    "(1)\n" },
+	{ "port", REMOTE, "", "port = 10",
+	    "+1 tcp/[127.0.0.1]:10/default (1)\n"
+	    "-1 tcp/[127.0.0.1]:9/default (1)\n" },
+	{ "weight", REMOTE, "", "weight = 7",
+	    "~1 tcp/[127.0.0.1]:9/default weight: 1 > 7 (1)\n" },
+	{ "pool", REMOTE, "", "pool = p",
+	    "-1 tcp/[127.0.0.1]:9/default (1)\n"
+	    "+1 tcp/[127.0.0.1]:9/p (1)\n" },
+	{ "haproxy", REMOTE, "", "haproxy = v2",
+	    "~1 tcp/[127.0.0.1]:9/default haproxy: no > v2 (1)\n" },
+	{ "tls|ssl", REMOTE, "tls", "tls = TLSv1.3",
+	    "~1 tcp/[127.0.0.1]:9/default tls: TLSv1.2,TLSv1.3 > TLSv1.3 "
+	    "(1)\n" },
+	{ "tls|ssl verify", REMOTE, "tls", "tls tls verify = no",
+	    "~1 tcp/[127.0.0.1]:9/default tls verify: yes > no (1)\n" },
+	{ "tls|ssl name", REMOTE, "tls", "tls tls name = x",
+	    "~1 tcp/[127.0.0.1]:9/default tls name: none > x (1)\n" },
+	{ "tls|ssl ca-file", REMOTE, "tls", "tls tls ca-file = /a",
+	    "~1 tcp/[127.0.0.1]:9/default tls ca-file: none > /a (1)\n" },
+	{ "tls|ssl cert-file|certfile|cert", REMOTE, "tls",
+	    "tls tls cert = /a",
+	    "~1 tcp/[127.0.0.1]:9/default cert-file: none > /a (1)\n" },
+	{ "tls|ssl key-file|keyfile|key", REMOTE, "tls tls cert = /a",
+	    "tls tls cert = /a tls key = /k",
+	    "~1 tcp/[127.0.0.1]:9/default key-file: none > /k (1)\n" },
+	{ "tls|ssl passphrase", REMOTE, "tls tls cert = /a",
+	    "tls tls cert = /a tls passphrase = x",
+	    "~1 tcp/[127.0.0.1]:9/default passphrase: none > *** (1)\n" },
+
+	{ "name", SNI, "name = a name = b", "name = a",
+	    "~4 sni /s name: a b > a (1)\n" },
+	{ "cert-file|certfile|cert", SNI, "", "cert = /t",
+	    "-4 sni /s (1)\n+4 sni /t (1)\n" },
+	{ "key-file|keyfile|key", SNI, "", "key = /t",
+	    "~4 sni /s key-file: none > /t (1)\n" },
+	{ "passphrase", SNI, "", "passphrase = x",
+	    "~4 sni /s passphrase: none > *** (1)\n" },
+};
+
+static void
+test_directives(void **state)
+{
+	size_t n = sizeof(directives) / sizeof(*directives);
+	unsigned wrong = 0;
+
+	(void)state;
+	for (size_t i = 0; i < n; i++) {
+		const struct directive *d = &directives[i];
+		char *old = strdup(text_with(d->place, d->old));
+		char *said = texts_compared(&tcprelay, old,
+		    text_with(d->place, d->new));
+
+		if (strcmp(said, d->said) != 0) {
+			print_error("%s: %s, not %s", d->words, said,
+			    d->said);
+			wrong++;
+		}
+		free(said);
+		said = texts_compared(&tcprelay, old, old);
+		assert_string_equal(said, "");
+		free(said);
+		free(old);
+	}
+	assert_int_equal(wrong, 0);
+}
+
+/* Tables of the parser, and where above their directives are tried. */
+static const struct {
+	const struct kw	*table;
+	unsigned	 places;
+} tables[] = {
+	{ common_kw, 1u << TOP | 1u << BROKER | 1u << RELAY },
+	{ top_kw, 1u << TOP },
+	{ broker_kw, 1u << BROKER | 1u << LISTEN },
+	{ broker_conf_kw, 1u << BROKER | 1u << SPAWN },
+	{ listen_kw, 1u << LISTEN | 1u << UNIX | 1u << BROKER | 1u << RELAY },
+	{ spawn_kw, 1u << SPAWN },
+	{ spawn_conf_kw, 1u << SPAWN | 1u << BROKER },
+};
+
+/* No directive makes a difference by itself here: those that only bring other
+ * text, and those that have no effect or are refused. The last two are tried
+ * below. */
+static const char *const silent[] = {
+	"include", "alias", "id", "regex-match-case", "syslog filter",
+	"mavis", "type", "protocol",
+};
+
+static bool
+is_tried(const char *words, unsigned places)
+{
+	for (size_t i = 0; i < sizeof(silent) / sizeof(*silent); i++)
+		if (strcmp(silent[i], words) == 0)
+			return true;
+	for (size_t i = 0; i < sizeof(directives) / sizeof(*directives); i++)
+		if (strcmp(directives[i].words, words) == 0 &&
+		    places & 1u << directives[i].place)
+			return true;
+	return false;
+}
+
+static void
+table_tried(const struct kw *table, unsigned places)
+{
+	for (; table->kind != KW_KIND_END; table++)
+		if (!is_tried(table->words, places))
+			fail_msg("%s: nobody has tried whether a change of it "
+			    "is seen", table->words);
+}
+
+static void
+test_all_directives(void **state)
+{
+	const struct kw *const *theirs = tcprelay_section.reserved;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(tables) / sizeof(*tables); i++)
+		table_tried(tables[i].table, tables[i].places);
+	for (int i = 0; theirs[i] != NULL; i++)
+		table_tried(theirs[i], 1u << (RELAY + i));
+}
+
+/* What only a broker by itself can have. */
+static void
+test_broker_alone(void **state)
+{
+#define ALONE(l, w) "id = spawnd { listen { port = 1 } " l "spawn { "	\
+	"exec = /bin/true id = w } } id = w { " w " }"
+	static const struct {
+		const char *old, *new, *said;
+	} rows[] = {
+		{ ALONE("", ""), ALONE("listen { port = 2 protocol = UDP } ",
+		    ""), "+0 udp/[::]:2 (0)\n" },
+		{ ALONE("listen { path = /x } ", ""),
+		    ALONE("listen { path = /x type = SEQPACKET } ", ""),
+		    "-0 /x (0)\n+0 seqpacket//x (0)\n" },
+		{ ALONE("", "a = 1"), ALONE("", "a = 1"), "" },
+		{ ALONE("", "a = 1"), ALONE("", "a = 2"),
+		    "~2 text of the section: %s > %s (2)\n" },
+		{ ALONE("", "a = \"1\""), ALONE("", "a = \"2\""),
+		    "~2 text of the section: %s > %s (2)\n" },
+		{ ALONE("", "id = w { }"), ALONE("", "id = x { }"),
+		    "~2 text of the section: %s > %s (2)\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		char *said = texts_compared(&spawnd, rows[i].old,
+		    rows[i].new), *from, *to;
+		size_t shown = strcspn(rows[i].said, "%");
+
+		if (strncmp(said, rows[i].said, shown) != 0 ||
+		    (rows[i].said[shown] == '\0' && said[shown] != '\0'))
+			fail_msg("%s, not %s", said, rows[i].said);
+		if (rows[i].said[shown] == '%') {
+			from = said + shown;
+			to = from + 19;
+			assert_int_equal(strspn(from, "0123456789abcdef"),
+			    16);
+			assert_memory_equal(from + 16, " > ", 3);
+			assert_int_equal(strspn(to, "0123456789abcdef"), 16);
+			assert_string_equal(to + 16, " (2)\n");
+		}
+		free(said);
+	}
+}
+
+/* A worker's file of its own: that text counts, and no other. */
+static void
+test_foreign_file(void **state)
+{
+	char text[512], *said;
+	struct facts *a, *b;
+
+	(void)state;
+	snprintf(text, sizeof(text), "id = spawnd { listen { port = 1 } "
+	    "spawn { exec = /bin/true id = w config = %s } }",
+	    try_file("worker", "one"));
+	a = facts_of_text(&spawnd, text);
+	try_file("worker", "two");
+	b = facts_of_text(&spawnd, text);
+	said = compared(a, b);
+	assert_true(strncmp(said, "~2 text of the section: ", 24) == 0);
+	free(said);
+	facts_free(a);
+	snprintf(text + strlen(text), sizeof(text) - strlen(text),
+	    " id = other { }");
+	a = facts_of_text(&spawnd, text);
+	said = compared(a, b);
+	assert_string_equal(said, "");
+	free(said);
+	facts_free(a);
+	facts_free(b);
+}
+
+/* Files by what is in them: certificates show, whatever may be a key does
+ * not. */
+static void
+test_contents(void **state)
+{
+	static const struct {
+		const char	*name, *said;
+	} rows[] = {
+		{ "c", "~4 tls cert-file content: X > X (1)\n" },
+		{ "k", "~4 tls key-file content: *** > *** (1)\n" },
+		{ "a", "~4 tls ca-file content: X > X (1)\n" },
+		{ "p", "~4 tls psk-file content: *** > *** (1)\n" },
+		{ "s", "~4 sni DIR/s cert-file content: *** > *** (1)\n" },
+		{ "r", "~1 tcp/[127.0.0.1]:9/default tls ca-file content: "
+		    "X > X (1)\n" },
+		{ "o", "~1 tcp/[127.0.0.1]:9/default cert-file content: "
+		    "*** > *** (1)\n" },
+	};
+	static const char conf[] = "id = spawnd { listen { port = 1 tls = yes"
+	    " } } id = tcprelay { tls cert = $/c tls key = $/k "
+	    "tls ca-file = $/a tls verify = optional tls psk-file = $/p "
+	    "tls sni { cert = $/s } remote { address = 127.0.0.1 port = 9 "
+	    "tls tls ca-file = $/r tls cert = $/o } }";
+	char text[2048];
+	size_t len = 0;
+
+	(void)state;
+	for (const char *p = conf; *p != '\0'; p++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len,
+		    *p == '$' ? "%s" : "%.1s", *p == '$' ? try_dir : p);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		try_file(rows[i].name, "old");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct facts *a = facts_of_text(&tcprelay, text), *b;
+		char *said;
+		const char *p = rows[i].said, *q;
+
+		try_file(rows[i].name, "new");
+		b = facts_of_text(&tcprelay, text);
+		q = said = compared(a, b);
+		for (; *p != '\0'; p++) {
+			if (strncmp(p, "DIR", 3) == 0) {
+				assert_memory_equal(q, try_dir,
+				    strlen(try_dir));
+				q += strlen(try_dir);
+				p += 2;
+			} else if (*p == 'X') {
+				assert_int_equal(strspn(q,
+				    "0123456789abcdef"), 16);
+				q += 16;
+			} else if (*p != *q++)
+				fail_msg("%s, not %s", said, rows[i].said);
+		}
+		assert_int_equal(*q, '\0');
+		free(said);
+		facts_free(a);
+		facts_free(b);
+	}
+}
+
+/* A certificate that no listener needs is not read, by nobody. */
+static void
+test_not_needed(void **state)
+{
+	char text[256], *said;
+	struct facts *a, *b;
+
+	(void)state;
+	snprintf(text, sizeof(text), "id = spawnd { listen { port = 1 } } "
+	    "id = tcprelay { tls cert = %s remote { address = 127.0.0.1 "
+	    "port = 9 } }", try_file("cert", "old"));
+	a = facts_of_text(&tcprelay, text);
+	try_file("cert", "new");
+	b = facts_of_text(&tcprelay, text);
+	said = compared(a, b);
+	assert_string_equal(said, "");
+	free(said);
+	facts_free(a);
+	facts_free(b);
+}
+
 int
 main(void)
 {
@@ -452,7 +1004,13 @@ main(void)
 		cmocka_unit_test(test_file_with_twins),
 		cmocka_unit_test(test_sealed),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_directives),
+		cmocka_unit_test(test_all_directives),
+		cmocka_unit_test(test_broker_alone),
+		cmocka_unit_test(test_foreign_file),
+		cmocka_unit_test(test_contents),
+		cmocka_unit_test(test_not_needed),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, try_setup, try_teardown);
 }
