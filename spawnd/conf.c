@@ -350,8 +350,9 @@ worker_text(struct compile *k)
 	const char *config = k->c->broker.spawn.config, *text;
 	size_t len;
 
-	if (config == NULL || strstr(config, "://") != NULL ||
-	    source_file(k->source, SOURCE_TEXT, config, &text, &len) == -1)
+	if (config == NULL || (url_is(config) ? source_document(k->source,
+	    config, k->build.config_key, &text, &len) :
+	    source_file(k->source, SOURCE_TEXT, config, &text, &len)) == -1)
 		return k->broker.skipped;
 	return text_hash(TEXT_HASH, text, len);
 }

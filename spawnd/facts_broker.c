@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "../misc/str.h"
+#include "../misc/url.h"
 #include "conf_listen.h"
 #include "facts.h"
 #include "program.h"
@@ -281,13 +282,15 @@ worker_facts(struct facts *f, const struct program *program,
 	const struct spawn_conf *s = &c->broker.spawn;
 	bool keys = program->keys_apart != NULL && c->worker != NULL &&
 	    !c->broker.single && program->keys_apart(c);
-	char user[256], group[24], foreign[24];
+	char user[256], group[24], foreign[24], url[URL_SHOWN];
+	const char *config = s->config == NULL ? NULL :
+	    url_show(s->config, url);
 	const struct {
 		const char	*name, *value;
 	} items[] = {
 		{ "exec", s->exec },
 		{ "id", s->id },
-		{ "config", s->config },
+		{ "config", config },
 		{ "userid", user_text(s, user, sizeof(user)) },
 		{ "groupid", id_text(s->gid != (gid_t)-1, s->gid, group) },
 		{ "working directory", s->directory },
@@ -301,6 +304,10 @@ worker_facts(struct facts *f, const struct program *program,
 		facts_text(f, &fact, NULL, items[i].value, NULL);
 	}
 	environ_facts(f, c);
+	if (config != s->config) {		/* not all of it shows */
+		fact.name = "config credentials";
+		facts_add_secret(f, fact, s->config, strlen(s->config));
+	}
 	if (c->foreign == 0)
 		return;
 	/* whose file it is knows what changed in it, not we */

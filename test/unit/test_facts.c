@@ -541,8 +541,6 @@ static const struct directive {
 	{ "cleanup interval", TOP, "", "cleanup interval = 7",
 	    "~7 cleanup interval: 2 > 7 (0)\n" },
 	{ "refresh", TOP, "", "refresh = 60", "~7 refresh: 0 > 60 (0)\n" },
-	{ "verify key", TOP, "", "verify key = /x",
-	    "~7 verify key: none > /x (0)\n" },
 
 	{ "permit", BROKER, "", "permit 10.0.0.0/8",
 	    "+5 permit 10.0.0.0/8 (0)\n" },
@@ -795,11 +793,11 @@ static const struct {
 };
 
 /* No directive makes a difference by itself here: those that only bring other
- * text, and those that have no effect or are refused. The last two are tried
- * below. */
+ * text, and those that have no effect or are refused. The last three are
+ * tried below. */
 static const char *const silent[] = {
 	"include", "alias", "id", "regex-match-case", "syslog filter",
-	"mavis", "type", "protocol",
+	"mavis", "type", "protocol", "verify key",
 };
 
 static bool
@@ -969,6 +967,29 @@ test_contents(void **state)
 	}
 }
 
+static void
+test_verify_key(void **state)
+{
+	static const char key[] = "-----BEGIN PUBLIC KEY-----\n"
+	    "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n"
+	    "-----END PUBLIC KEY-----\n";
+	char top[256], wanted[256], *plain, *said;
+	const char *path;
+
+	(void)state;
+	if (!tls_available())
+		skip();
+	path = try_file("key", key);
+	snprintf(top, sizeof(top), "verify key = %s", path);
+	snprintf(wanted, sizeof(wanted), "~7 verify key: none > %s (0)\n",
+	    path);
+	plain = strdup(text_with(TOP, ""));
+	said = texts_compared(&tcprelay, plain, text_with(TOP, top));
+	assert_string_equal(said, wanted);
+	free(said);
+	free(plain);
+}
+
 /* A certificate that no listener needs is not read, by nobody. */
 static void
 test_not_needed(void **state)
@@ -1009,6 +1030,7 @@ main(void)
 		cmocka_unit_test(test_broker_alone),
 		cmocka_unit_test(test_foreign_file),
 		cmocka_unit_test(test_contents),
+		cmocka_unit_test(test_verify_key),
 		cmocka_unit_test(test_not_needed),
 	};
 
