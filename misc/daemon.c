@@ -196,13 +196,23 @@ path_absolute(const char *path)
 	return whole;
 }
 
+static int
+pidfile_write(int fd)
+{
+	char text[32];
+	int n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
+
+	return ftruncate(fd, 0) == -1 || fchmod(fd, 0644) == -1 ||
+	    pwrite(fd, text, (size_t)n, 0) != n ? -1 : 0;
+}
+
 int
 daemon_pidfile_open(struct daemon_pidfile *p, const char *path,
     char error[static DAEMON_ERROR])
 {
-	char text[32], reason[64];
+	char reason[64];
 	pid_t holder;
-	int fd, n;
+	int fd;
 
 	p->fd = -1;
 	p->path = NULL;
@@ -217,9 +227,7 @@ daemon_pidfile_open(struct daemon_pidfile *p, const char *path,
 		    errno == EEXIST ? "is not a regular file" :
 		    strerror(errno));
 	}
-	n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
-	if (ftruncate(fd, 0) == -1 || fchmod(fd, 0644) == -1 ||
-	    pwrite(fd, text, (size_t)n, 0) != n)
+	if (pidfile_write(fd) == -1)
 		return pidfile_fail(fd, error, path, strerror(errno));
 	if ((p->path = path_absolute(path)) == NULL)
 		return pidfile_fail(fd, error, path, strerror(ENOMEM));
@@ -236,6 +244,24 @@ daemon_pidfile_adopt(struct daemon_pidfile *p, const char *path, int fd)
 	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 	p->fd = fd;
 	return 0;
+}
+
+int
+daemon_pidfile_take(struct daemon_pidfile *p,
+    char error[static DAEMON_ERROR])
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	char *path = p->path;
+	int fd = p->fd, status;
+
+	if (pidfile_same(fd, path) && fcntl(fd, F_SETLK, &lock) == 0 &&
+	    pidfile_write(fd) == 0)
+		return 0;
+	/* somebody has removed it, or was faster */
+	close(fd);
+	status = daemon_pidfile_open(p, path, error);
+	free(path);
+	return status;
 }
 
 void

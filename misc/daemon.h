@@ -41,6 +41,10 @@ int	 daemon_pidfile_open(struct daemon_pidfile *, const char *path,
 /* Go on with a pid file whose descriptor was inherited over an exec; the
  * lock is still ours. Takes fd over, copies path. -1, errno. */
 int	 daemon_pidfile_adopt(struct daemon_pidfile *, const char *path, int fd);
+/* Go on with one whose process has ended: we hold its descriptor, but the
+ * lock is gone. As daemon_pidfile_open(); p is empty on failure. */
+int	 daemon_pidfile_take(struct daemon_pidfile *,
+	    char error[static DAEMON_ERROR]);
 /* Removes the file if it still is the one that was opened. Safe twice, and
  * on one that was never opened but has fd -1. */
 void	 daemon_pidfile_close(struct daemon_pidfile *);

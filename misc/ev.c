@@ -575,6 +575,29 @@ ev_free(struct ev *ev)
 	free(ev);
 }
 
+int
+ev_forked(struct ev *ev)
+{
+	int limit = ev->limit;
+	size_t fd;
+
+	/* closed first: a kqueue is not there any more, its number is free */
+	ev->mech->close(ev->state);
+	if ((ev->state = ev->mech->open(&limit)) == NULL)
+		return -1;
+	ev->always.n = 0;
+	for (fd = 0; fd < ev->size; fd++) {
+		struct ev_entry *e = &ev->table[fd];
+
+		e->flags &= (uint8_t)~(KNOWN | ALWAYS);
+		e->told = 0;
+		if (e->flags & USED)
+			entry_dirty(ev, e, (int)fd);
+	}
+	ev_signals_forked(ev);
+	return 0;
+}
+
 const char *
 ev_name(const struct ev *ev)
 {

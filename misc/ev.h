@@ -147,6 +147,12 @@ int		 ev_signal(struct ev *, int signo, void (*cb)(void *, int),
 		    void *ctx);
 /* In a child after fork: default dispositions, the loop is not touched. */
 void		 ev_signal_reset(void);
+/*
+ * In a child that is to go on with the loop where its parent left it: what
+ * the kernel has of it is made anew, and signals now are the child's. The
+ * parent must not use it any more. -1, errno: the loop is gone.
+ */
+int		 ev_forked(struct ev *);
 
 /* Rounds until ev_stop(); the value given there. 70 (EX_SOFTWARE) if the
  * wait itself fails, which is logged. */

@@ -54,5 +54,7 @@ void	 ev_timers_clear(struct ev *);
 
 /* Default dispositions if this loop has the signals. */
 void	 ev_signals_clear(struct ev *);
+/* This process is the one that they are for. */
+void	 ev_signals_forked(struct ev *);
 
 #endif

@@ -104,6 +104,13 @@ ev_signals_clear(struct ev *ev)
 	close(caught.pipe[1]);
 }
 
+void
+ev_signals_forked(struct ev *ev)
+{
+	if (caught.ev == ev)
+		caught.pid = getpid();
+}
+
 int
 ev_signal(struct ev *ev, int signo, void (*cb)(void *, int), void *ctx)
 {

@@ -207,7 +207,7 @@ void
 crew_look(struct master *m)
 {
 	crew_refresh(m);
-	if (m->ending)
+	if (m->ending || m->holding)
 		return;
 	crew_grow(m);
 	hand_settle(m);

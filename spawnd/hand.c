@@ -222,6 +222,12 @@ release_cb(void *ctx)
 }
 
 void
+hand_resume(struct master *m)
+{
+	ev_timer_set(m->ev, &m->release, RELEASE, release_cb, m);
+}
+
+void
 hand_forks(struct master *m)
 {
 	m->forked = m->ids;

@@ -64,6 +64,8 @@ void	 hand_cover(struct proc *);
 /* Before a fork: until it executes something else, the child has a copy of
  * everything that is in our hands. */
 void	 hand_forks(struct master *);
+/* Connections that workers may have taken have come from elsewhere. */
+void	 hand_resume(struct master *);
 /* TAKEN on the plain channel: the copy is let go a little later, so that a
  * worker that finds it cannot serve after all may still give it back. */
 void	 hand_taken(struct proc *, uint64_t id);

@@ -24,6 +24,8 @@
 #include "master.h"
 #include "own.h"
 #include "proc.h"
+#include "self.h"
+#include "upgrade_state.h"
 
 #define QUICK		(100 * EV_MS)	/* ended too soon to try at once */
 #define DELAY_MIN	(100 * EV_MS)
@@ -37,10 +39,12 @@ struct keys {
 	struct keys	*next;
 	struct master	*master;
 	uint32_t	 generation;
-	struct compiled	*conf;		/* a reference */
+	struct compiled	*conf;		/* a reference; NULL: its program
+					   is not ours, it cannot start again */
 	int		 bundle, secrets;	/* our copies */
 	bool		 over;		/* no more workers will come */
 	bool		 failed;	/* its configuration was never used */
+	bool		 orphan;	/* not our child */
 	pid_t		 pid;		/* -1: not running */
 	struct channel	 channel;	/* fd -1: closed */
 	uint8_t		 nonce[8];
@@ -97,8 +101,10 @@ keys_free(struct keys *k)
 	*link = k->next;
 	channel_close(k);
 	ev_timer_stop(k->master->ev, &k->timer);
-	compiled_unref(k->conf);
-	close(k->bundle);
+	if (k->conf != NULL)
+		compiled_unref(k->conf);
+	if (k->bundle != -1)
+		close(k->bundle);
 	if (k->secrets != -1)
 		close(k->secrets);
 	free(k);
@@ -141,6 +147,7 @@ child_run(const struct keys *k, int fd)
 	static char var[sizeof(KEYS_ENV "=") + CHANNEL_ENV_MAX] =
 	    KEYS_ENV "=";
 	const struct start *start = k->master->start;
+	const char *path = self_image(start->image, start->self);
 	char **env = environ_merge(start->environ_base, k->conf->source);
 	char *argv[3] = { start->argv[0], NULL, NULL };
 
@@ -153,8 +160,8 @@ child_run(const struct keys *k, int fd)
 		argv[1] = (char *)(uintptr_t)"-D";
 	if (fd == 0 ? fcntl(0, F_SETFD, 0) == -1 : dup2(fd, 0) == -1)
 		_exit(EX_OSERR);
-	execve(start->self, argv, env);
-	log_err("cannot execute %s: %s", start->self, strerror(errno));
+	execve(path, argv, env);
+	log_err("cannot execute %s: %s", path, strerror(errno));
 	_exit(EX_OSERR);
 }
 
@@ -237,6 +244,23 @@ give_cb(void *ctx)
 }
 
 static void
+orphan_cb(void *ctx)
+{
+	struct keys *k = ctx;
+
+	(void)keys_reaped(k->master, k->pid, 0);
+}
+
+/* Of a child we learn in another way. */
+static void
+channel_lost(struct keys *k)
+{
+	channel_close(k);
+	if (k->orphan)
+		ev_timer_set(k->master->ev, &k->timer, 0, orphan_cb, k);
+}
+
+static void
 keys_read(struct keys *k)
 {
 	static alignas(8) uint8_t buf[CHANNEL_MAX];
@@ -247,7 +271,7 @@ keys_read(struct keys *k)
 		case CHANNEL_NOTHING:
 			return;
 		case CHANNEL_CLOSED:
-			channel_close(k);
+			channel_lost(k);
 			return;
 		case CHANNEL_IGNORED:
 			break;
@@ -274,7 +298,7 @@ keys_lost(void *ctx, int fd)
 
 	(void)fd;
 	keys_read(k);
-	channel_close(k);
+	channel_lost(k);
 }
 
 /* ---- its life ---- */
@@ -378,7 +402,7 @@ keys_over(struct master *m, uint32_t generation, bool failed)
 static bool
 keys_wanted(const struct keys *k)
 {
-	if (k->failed)
+	if (k->failed || k->conf == NULL)
 		return false;
 	for (const struct proc *p = k->master->oldest; p != NULL;
 	    p = p->newer)
@@ -412,7 +436,8 @@ keys_reaped(struct master *m, pid_t pid, int wstatus)
 	k->pid = -1;
 	channel_close(k);
 	ev_timer_stop(m->ev, &k->timer);
-	if (k->over && WIFEXITED(wstatus) && WEXITSTATUS(wstatus) == 0) {
+	if (k->over && !k->orphan && WIFEXITED(wstatus) &&
+	    WEXITSTATUS(wstatus) == 0) {
 		log_debug(DEBUG_PROC, "key process %ld is not needed any "
 		    "more", (long)pid);
 		keys_free(k);
@@ -468,7 +493,7 @@ void
 keys_logfiles(struct master *m)
 {
 	for (struct keys *k = m->keys; k != NULL; k = k->next)
-		if (k->channel.fd != -1)
+		if (k->channel.fd != -1 && k->conf != NULL)
 			logs_channel(&k->channel, &k->conf->worker_common);
 }
 
@@ -478,4 +503,60 @@ keys_clear(struct master *m)
 {
 	while (m->keys != NULL)
 		keys_free(m->keys);
+}
+
+/* ---- over an upgrade ---- */
+
+size_t
+keys_note(const struct master *m, struct upgrade_keys *list)
+{
+	size_t n = 0;
+
+	for (const struct keys *k = m->keys; k != NULL; k = k->next) {
+		if (k->pid <= 0)
+			continue;
+		if (list != NULL)
+			list[n] = (struct upgrade_keys){
+				.pid = (int32_t)k->pid, .fd = k->channel.fd,
+				.generation = k->generation, .over = k->over,
+				.sent = k->channel.sent,
+				.seen = k->channel.seen,
+				.features = k->channel.features,
+			};
+		n++;
+	}
+	return n;
+}
+
+void
+keys_adopt(struct master *m, const struct upgrade_keys *u)
+{
+	struct keys *k = calloc(1, sizeof(*k));
+
+	if (k == NULL) {
+		if (u->fd != -1)
+			close(u->fd);
+		return;
+	}
+	k->master = m;
+	k->generation = u->generation;
+	k->bundle = k->secrets = -1;
+	k->over = u->over;
+	k->pid = (pid_t)u->pid;
+	k->channel = (struct channel){ .fd = u->fd, .sent = u->sent,
+	    .seen = u->seen, .features = u->features, .master = true };
+	k->started = ev_now(m->ev);
+	k->next = m->keys;
+	m->keys = k;
+	if (k->channel.fd != -1 && ev_add(m->ev, k->channel.fd, &keys_ops, k,
+	    EV_READ) == -1)
+		log_warn("key process %ld: %s", (long)k->pid,
+		    strerror(errno));
+}
+
+void
+keys_orphaned(struct master *m)
+{
+	for (struct keys *k = m->keys; k != NULL; k = k->next)
+		k->orphan = k->pid > 0;
 }

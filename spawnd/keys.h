@@ -8,6 +8,7 @@
 #define SPAWND_KEYS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -16,6 +17,7 @@ struct loaded;
 struct master;
 struct proc;
 struct program;
+struct upgrade_keys;
 
 /* Whether own workers of this configuration get no private keys. */
 bool	 keys_apart(const struct master *, const struct compiled *);
@@ -35,6 +37,13 @@ bool	 keys_owe(const struct master *, uint64_t since);
 void	 keys_watch(struct master *, uint64_t now);
 /* SIGUSR2: new log files. */
 void	 keys_logfiles(struct master *);
+/* Those there are, as an upgrade hands them on; list may be NULL. Returns how
+ * many. */
+size_t	 keys_note(const struct master *, struct upgrade_keys *list);
+/* One that the program before us has started: for its workers only. */
+void	 keys_adopt(struct master *, const struct upgrade_keys *);
+/* They are not our children any more: their channels tell of their ends. */
+void	 keys_orphaned(struct master *);
 /* At the end of the master: let go, not ended. */
 void	 keys_clear(struct master *);
 

@@ -145,6 +145,21 @@ lend_late(struct master *m)
 }
 
 void
+lend_adopted(struct proc *p)
+{
+	for (uint32_t i = 0; i < p->nlent; i++) {
+		struct listener *l = listener_by_index(p->master, i);
+
+		if (p->lent[i] > LENT_ASKED || l == NULL)
+			p->lent[i] = LENT_NOT;
+		if (p->lent[i] == LENT_NOT)
+			continue;
+		l->holders++;
+		p->revoking += p->lent[i] == LENT_ASKED;
+	}
+}
+
+void
 lend_reset(struct master *m)
 {
 	for (struct proc *p = m->oldest; p != NULL; p = p->newer) {

@@ -24,6 +24,8 @@ unsigned lend_awaited(const struct master *);
 void	 lend_late(struct master *);
 /* p has given up everything, or is gone. */
 void	 lend_drop(struct proc *);
+/* p->lent is what another program has written there. */
+void	 lend_adopted(struct proc *);
 /* Indices mean something else from now on; nobody holds anything. */
 void	 lend_reset(struct master *);
 

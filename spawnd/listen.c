@@ -559,7 +559,7 @@ should_watch(const struct listener *l)
 	const struct master *m = l->master;
 	bool shedding = m->overload && overload_policy(m) != OVERLOAD_QUEUE;
 
-	if (l->fd == -1 || l->paused || l->fresh || m->ending)
+	if (l->fd == -1 || l->paused || l->fresh || m->ending || m->holding)
 		return false;
 	if (m->overload)
 		return shedding;

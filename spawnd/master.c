@@ -16,6 +16,7 @@
 #include "../misc/net.h"
 #include "../misc/title.h"
 #include "features.h"
+#include "adopt.h"
 #include "crew.h"
 #include "environ.h"
 #include "keys.h"
@@ -34,6 +35,7 @@
 #include "start.h"
 #include "status.h"
 #include "store.h"
+#include "upgrade.h"
 
 #define TICK		EV_SECOND	/* while there is something to see */
 #define TICK_IDLE	(30 * EV_SECOND)
@@ -343,6 +345,7 @@ master_end(struct master *m, const char *why)
 		return;
 	}
 	log_line("signal %s: ending", why);
+	adopt_prove(m);
 	reload_cancel(m);
 	refresh_pause(m);
 	notify_stopping();
@@ -401,8 +404,10 @@ signal_child_cb(void *ctx, int signo)
 
 	(void)signo;
 	while ((pid = waitpid(-1, &wstatus, WNOHANG)) > 0)
-		if (!reload_reaped(m, pid) && !refresh_reaped(m, pid) &&
-		    !store_reaped(m, pid) && !keys_reaped(m, pid, wstatus))
+		if (!adopt_reaped(m, pid, wstatus) && !reload_reaped(m, pid) &&
+		    !upgrade_reaped(m, pid, wstatus) &&
+		    !refresh_reaped(m, pid) && !store_reaped(m, pid) &&
+		    !keys_reaped(m, pid, wstatus))
 			proc_reaped(m, pid, wstatus);
 }
 
@@ -549,26 +554,20 @@ workers_start(struct master *m, int limit)
 	return 0;
 }
 
-/* Bind, pid file, limits and loop, in the order of 1.5. */
+/* What a start makes and an upgrade finds. */
 static int
-master_open(struct master *m, int daemon_fd, int *limit)
+service_open(struct master *m)
 {
 	const char *pidfile = m->start->pidfile != NULL ? m->start->pidfile :
 	    m->conf.conf->broker.pidfile;
-	char error[DAEMON_ERROR], **env;
+	char error[DAEMON_ERROR];
 	int status;
 
-	*limit = daemon_raise_limit();
-	env = environ_merge(m->start->environ_base, m->conf.conf->source);
-	m->ev = env == NULL ? NULL : ev_new(environ_get(env,
-	    "IO_POLL_MECHANISM"), false);
-	free(env);
-	if (m->ev == NULL || signals_set(m) == -1 || listeners_make(m) == -1) {
+	m->started = ev_now(m->ev);
+	if (listeners_make(m) == -1) {
 		start_err("cannot start: %s", strerror(errno));
 		return EX_OSERR;
 	}
-	m->started = ev_now(m->ev);
-	notify_loop(m->ev);
 	if (!listeners_open(m)) {
 		start_err("no listener could be bound, giving up");
 		return EX_TEMPFAIL;
@@ -580,6 +579,29 @@ master_open(struct master *m, int daemon_fd, int *limit)
 	}
 	seats_prepare(m, m->conf.conf, m->generation);
 	reload_facts(m);
+	return 0;
+}
+
+/* Bind, pid file, limits and loop, in the order of 1.5. */
+static int
+master_open(struct master *m, int daemon_fd, int *limit)
+{
+	char **env;
+	int status;
+
+	*limit = daemon_raise_limit();
+	env = environ_merge(m->start->environ_base, m->conf.conf->source);
+	m->ev = env == NULL ? NULL : ev_new(environ_get(env,
+	    "IO_POLL_MECHANISM"), false);
+	free(env);
+	if (m->ev == NULL || signals_set(m) == -1) {
+		start_err("cannot start: %s", strerror(errno));
+		return EX_OSERR;
+	}
+	notify_loop(m->ev);
+	status = m->start->handed != NULL ? adopt_open(m) : service_open(m);
+	if (status != 0)
+		return status;
 	sticky_prepare(m);
 	m->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (*limit > ev_limit(m->ev))
@@ -642,19 +664,26 @@ master_run(const struct program *program, const struct start *start,
 	loaded_init(conf);
 	m.conf.conf->generation = m.generation;
 	log_line("starting, version %s%s", PACKAGE_VERSION,
+	    start->handed != NULL ? " in place of another" :
 	    start->inherit.inetd ? " via inetd" : "");
 	warn_unavailable(m.conf.conf);
 	status = master_open(&m, daemon_fd, &limit);
 	if (status == 0) {
 		store_keep(&m);
+		refresh_start(&m);
+	}
+	if (status == 0 && start->handed != NULL)
+		adopt_start(&m);
+	else if (status == 0) {
 		status = workers_start(&m, limit);
+		if (status == 0)
+			notify_ready();
 	}
 	if (status == 0) {
-		notify_ready();
-		refresh_start(&m);
 		tick_cb(&m);
 		status = ev_run(m.ev);
 	}
+	adopt_fail(&m);
 	master_clear(&m);
 	return status;
 }

@@ -19,13 +19,16 @@
 #include "sticky.h"
 #include "tickets.h"
 
+struct adopt;
 struct keys;
 struct listener;
 struct proc;
 struct refresh;
 struct reload;
 struct seats;
+struct self;
 struct store;
+struct upgrade_state;
 
 /* The command line, and what is known about ourselves. Never changes. */
 struct start {
@@ -33,6 +36,7 @@ struct start {
 	char		**environ_base;	/* as we were started */
 	const char	*base;		/* base name of argv[0] */
 	const char	*self;		/* path of the executable */
+	const struct self *image;	/* and the file that it is */
 	const char	*file;
 	const char	*broker_id;	/* -I or the trailing id; NULL */
 	const char	*worker_id;	/* -i; NULL */
@@ -43,6 +47,8 @@ struct start {
 	bool		 stderr_copy;	/* -D */
 	bool		 background, foreground, single, check;
 	struct inherit	 inherit;	/* sockets passed to us */
+	/* what the program before us left to us; NULL: a start */
+	struct upgrade_state *handed;
 };
 
 /* The workers of the current generation, as dispatch.c wants to see them:
@@ -94,6 +100,8 @@ struct master {
 
 	bool			 overload;
 	bool			 stalled;	/* accept nothing: WAIT */
+	bool			 holding;	/* an upgrade: nothing is
+						   begun before its end */
 	bool			 ending;
 	struct log_limit	 overload_limit, again_limit, fds_limit;
 	struct ev_timer		 poll;		/* of the board, in overload */
@@ -102,10 +110,11 @@ struct master {
 	struct reload		*reload;
 	struct refresh		*refresh;
 	struct store		*store;		/* copies being written; NULL */
+	struct adopt		*adopt;		/* not ours for certain; NULL */
 	int			 facts;		/* sealed: of conf; -1 */
 	struct own		*single;	/* single process; NULL */
 	struct daemon_pidfile	 pidfile;
-	struct ev_timer		 tick, title, end;
+	struct ev_timer		 tick, title, end, strays;
 	struct ev_task		 look;		/* crew_look at round's end */
 	bool			 busy;		/* something since the tick */
 	uint64_t		 stirred;	/* when that was last seen, ns */

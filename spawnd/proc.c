@@ -22,9 +22,11 @@
 #include "lend.h"
 #include "listen.h"
 #include "master.h"
+#include "orphan.h"
 #include "proc.h"
 #include "reload.h"
 #include "seats.h"
+#include "self.h"
 #include "talk.h"
 
 #define QUICK		(10 * EV_SECOND)	/* 5.7 */
@@ -155,7 +157,9 @@ static _Noreturn void
 child_run(const struct proc *p, const struct loaded *conf, int fd)
 {
 	const struct spawn_conf *s = &conf->conf->broker.spawn;
-	const char *path = s->exec != NULL ? s->exec : p->master->start->self;
+	const struct start *start = p->master->start;
+	const char *path = s->exec != NULL ? s->exec :
+	    self_image(start->image, start->self);
 	char **env = child_environ(p->master, conf, p->nonce);
 	char *argv[8];
 
@@ -193,20 +197,45 @@ list_remove(struct master *m, struct proc *p)
 }
 
 static struct proc *
-proc_new(struct master *m, uint32_t generation)
+proc_alloc(struct master *m)
 {
 	struct proc *p = calloc(1, sizeof(*p));
 
 	if (p == NULL)
 		return NULL;
 	p->master = m;
-	p->number = ++m->numbers;
-	p->generation = generation;
 	p->pid = -1;
+	p->watch = -1;
 	p->channel.fd = -1;
 	p->channel.master = true;
 	p->limit = UINT32_MAX;
 	p->started = p->sign = p->idle_since = ev_now(m->ev);
+	return p;
+}
+
+static struct proc *
+proc_new(struct master *m, uint32_t generation)
+{
+	struct proc *p = proc_alloc(m);
+
+	if (p == NULL)
+		return NULL;
+	p->number = ++m->numbers;
+	p->generation = generation;
+	return p;
+}
+
+struct proc *
+proc_adopt(struct master *m)
+{
+	struct proc *p = proc_alloc(m);
+
+	if (p == NULL)
+		return NULL;
+	p->newer = m->oldest;
+	*(m->oldest != NULL ? &m->oldest->older : &m->newest) = p;
+	m->oldest = p;
+	m->nprocs++;
 	return p;
 }
 
@@ -347,6 +376,7 @@ proc_free(struct proc *p)
 	    (h = hand_pop(&p->kept)) != NULL)
 		hand_free(m, h);
 	talk_close(p);
+	orphan_forget(p);
 	ev_timer_stop(m->ev, &p->kill);
 	list_remove(m, p);
 	if (p->seats != NULL)
@@ -367,6 +397,7 @@ proc_gone(struct proc *p)
 			u = &(*u)->next_unsent;
 	p->unsent = true;		/* nobody puts it there again */
 	talk_close(p);
+	orphan_forget(p);
 	lend_drop(p);
 	ev_timer_stop(m->ev, &p->kill);
 	list_remove(m, p);
@@ -407,7 +438,10 @@ log_ended(const struct proc *p, pid_t pid, int wstatus, uint32_t lost)
 	/* stopped before it was ready: nobody has missed it */
 	if (p->told && WIFSIGNALED(wstatus) && WTERMSIG(wstatus) == SIGTERM)
 		return;
-	if (WIFSIGNALED(wstatus))
+	if (p->orphan)
+		log_line("worker %ld ended, status unknown, served %" PRIu64
+		    ", lost %u", (long)pid, served, lost);
+	else if (WIFSIGNALED(wstatus))
 		log_line("worker %ld killed by signal %d (%s), lost %u",
 		    (long)pid, WTERMSIG(wstatus),
 		    signal_name(WTERMSIG(wstatus)), lost);

@@ -49,6 +49,8 @@ struct proc {
 	bool		 told;		/* that it may die */
 	bool		 killed;	/* by us: do not log surprise */
 	bool		 bad_config;
+	bool		 orphan;	/* not our child */
+	int		 watch;		/* says when an orphan ends; -1 */
 
 	/* in-place reload: generation it was asked to prepare, and whether
 	   it has */
@@ -81,7 +83,7 @@ struct proc {
 	uint64_t	 ping;		/* number of the last one */
 	struct log_limit complaints;
 	struct ev_task	 gone;
-	struct ev_timer	 kill;
+	struct ev_timer	 kill, orphaned;
 };
 
 /* A new worker of that generation, at the young end of the list. NULL when
@@ -120,6 +122,9 @@ void	 proc_commit(struct proc *, uint32_t generation);
 /* TICKETS, LOGFILE to whoever takes them. */
 void	 proc_tickets(struct proc *);
 void	 proc_logfiles(struct proc *);
+/* One that the program before us has started, at the old end of the list:
+ * nothing of it is set. NULL, errno. */
+struct proc *proc_adopt(struct master *);
 /* SIGCHLD: true if the process was one of ours. */
 bool	 proc_reaped(struct master *, pid_t, int wstatus);
 /* Life signs, once a second (5.4). true: there were some on the board. */

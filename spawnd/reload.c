@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "../misc/log.h"
+#include "adopt.h"
 #include "crew.h"
 #include "heirs.h"
 #include "keys.h"
@@ -20,6 +21,7 @@
 #include "refresh.h"
 #include "reload_impl.h"
 #include "seats.h"
+#include "upgrade.h"
 
 #define LOOK		(250 * EV_MS)
 #define ENOUGH		(5 * EV_SECOND)		/* with one that is ready */
@@ -31,8 +33,7 @@ reload_conf(const struct master *m, uint32_t generation)
 {
 	if (generation == m->generation)
 		return &m->conf;
-	if (m->reload != NULL && m->reload->state != RELOAD_LOADING &&
-	    generation == m->reload->generation)
+	if (m->reload != NULL && generation == m->reload->generation)
 		return &m->reload->conf;
 	return NULL;
 }
@@ -48,6 +49,7 @@ reload_free(struct master *m)
 	if (r->load.report != -1)
 		ev_del(m->ev, r->load.report);
 	load_clear(&r->load);
+	upgrade_clear(m, r->upgrade);
 	loaded_clear(&r->conf);
 	if (r->facts != -1)
 		close(r->facts);
@@ -106,7 +108,9 @@ void
 reload_fail(struct master *m, const char *reason)
 {
 	log_err("reload: failed, %s", reason);
-	reload_drop(m);
+	adopt_fail(m);
+	if (m->reload->generation != 0)
+		reload_drop(m);
 	reload_finish(m);
 }
 
@@ -115,7 +119,7 @@ reload_cancel(struct master *m)
 {
 	if (m->reload == NULL)
 		return;
-	if (m->reload->state != RELOAD_LOADING)
+	if (m->reload->generation != 0)
 		reload_drop(m);
 	reload_free(m);
 }
@@ -309,7 +313,7 @@ reload_look(struct master *m)
 		}
 	if (pending == 0 && (ready > 0 || r->fresh_needed == 0))
 		reload_switch(m);
-	else if (ready > 0 && waited >= ENOUGH)
+	else if (ready > 0 && (waited >= ENOUGH || m->adopt != NULL))
 		reload_switch(m);
 	else if (pending == 0 || waited >= RELOAD_TOO_LONG)
 		reload_fail(m, "no worker got ready");
@@ -407,12 +411,12 @@ reload_start(struct master *m, enum reload_kind kind)
 	}
 	if (!reload_new(m, kind))
 		return;
-	if (kind == RELOAD_WORKERS) {
+	if (kind != RELOAD_FILE) {
 		if (loaded_copy(&m->reload->conf, &m->conf) == -1)
 			reload_fail(m, strerror(errno));
 		else
 			reload_prepare(m);
-	} else if (!reload_read(m))
+	} else if (!(upgrade_wanted(m) ? upgrade_start(m) : reload_read(m)))
 		reload_fail(m, strerror(errno));
 }
 

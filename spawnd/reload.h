@@ -15,7 +15,9 @@ struct proc;
 
 enum reload_kind {
 	RELOAD_FILE = 1,	/* SIGHUP: the file again */
-	RELOAD_WORKERS = 2	/* SIGUSR1: the same, with new workers */
+	RELOAD_WORKERS = 2,	/* SIGUSR1: the same, with new workers */
+	RELOAD_UPGRADE = 4	/* the same, with everything that another
+				   program has left to us */
 };
 
 /* One that comes while another is under way is done after it, once. */

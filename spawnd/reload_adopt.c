@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../misc/log.h"
+#include "adopt.h"
 #include "keys.h"
 #include "lend.h"
 #include "listen.h"
@@ -225,6 +226,7 @@ reload_switch(struct master *m)
 {
 	struct reload *r = m->reload;
 
+	adopt_prove(m);
 	for (struct listener *l = m->listeners; l != NULL; l = l->next)
 		if (!l->fresh && l->holders > 0 && must_revoke(l))
 			lend_revoke(l);

@@ -13,6 +13,8 @@
 
 enum reload_state {
 	RELOAD_LOADING,		/* a child reads the file */
+	RELOAD_CHECKING,	/* another program does, upgrade.c */
+	RELOAD_SETTLING,	/* about to become that program */
 	RELOAD_PREPARING,	/* workers are asked */
 	RELOAD_REVOKING		/* lent sockets come back */
 };
@@ -35,6 +37,7 @@ struct reload {
 	int			 facts;		/* if it is adopted; -1 */
 	bool			 replaces;	/* workers cannot go on */
 	char			 later[200];	/* what needs a restart */
+	struct upgrade		*upgrade;	/* NULL: none */
 };
 
 #define RELOAD_TOO_LONG	(30 * EV_SECOND)

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "../misc/log.h"
 #include "conf.h"
@@ -154,4 +155,80 @@ seats_clear(struct master *m)
 		free(s);
 	}
 	m->seats = NULL;
+}
+
+/* ---- over an upgrade ---- */
+
+#define SEAT_STRAY	2	/* in seats.taken: not by a worker of ours */
+
+struct seats *
+seats_adopt(struct master *m, int fd, size_t size)
+{
+	struct seats *s = calloc(1, sizeof(*s));
+
+	if (s == NULL) {
+		close(fd);
+		return NULL;
+	}
+	if (board_map(&s->board, fd, size) == -1) {
+		free(s);
+		return NULL;
+	}
+	s->columns = s->board.columns;
+	if ((s->taken = calloc(s->columns, 1)) == NULL) {
+		board_close(&s->board);
+		free(s);
+		return NULL;
+	}
+	s->next = m->seats;
+	m->seats = s;
+	return s;
+}
+
+bool
+seats_sit(struct seats *s, unsigned column)
+{
+	if (column >= s->columns || s->taken[column])
+		return false;
+	s->taken[column] = 1;
+	s->used++;
+	return true;
+}
+
+void
+seats_stray(struct master *m, struct seats *s)
+{
+	for (unsigned i = 0; i < s->columns; i++) {
+		struct board_seat *seat = board_seat(&s->board, i);
+		uint32_t number = atomic_load(&seat->number);
+
+		if (s->taken[i] || atomic_load(&seat->state) == BOARD_FREE)
+			continue;
+		s->taken[i] = SEAT_STRAY;
+		s->used++;
+		/* nor is his number given again */
+		if (number > m->numbers && number - m->numbers < s->columns)
+			m->numbers = number;
+	}
+}
+
+unsigned
+seats_strays(struct seats *s, bool (*gone)(pid_t))
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < s->columns; i++) {
+		struct board_seat *seat = board_seat(&s->board, i);
+
+		if (s->taken[i] != SEAT_STRAY)
+			continue;
+		if (!gone((pid_t)atomic_load(&seat->pid))) {
+			n++;
+			continue;
+		}
+		atomic_store(&seat->state, BOARD_FREE);
+		s->taken[i] = 0;
+		s->used--;
+	}
+	return n;
 }

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "board.h"
 
@@ -32,5 +33,17 @@ void	 seats_leave(struct master *, struct seats *, unsigned column);
 /* Head of the newest board: generation, overload, capacity. */
 void	 seats_overload(struct master *);
 void	 seats_clear(struct master *);
+
+/* ---- over an upgrade ---- */
+
+/* A board that another program has made, as the newest; fd is taken over.
+ * NULL, errno. */
+struct seats *seats_adopt(struct master *, int fd, size_t size);
+/* That column is taken. false: it was, or there is none. */
+bool	 seats_sit(struct seats *, unsigned column);
+/* Columns that somebody unknown sits in are nobody's until he has gone; the
+ * second tells how many still are. */
+void	 seats_stray(struct master *, struct seats *);
+unsigned seats_strays(struct seats *, bool (*gone)(pid_t));
 
 #endif

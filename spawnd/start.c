@@ -17,6 +17,7 @@
 #include "../misc/str.h"
 #include "../misc/title.h"
 #include "../misc/url.h"
+#include "adopt.h"
 #include "features.h"
 #include "keys.h"
 #include "load.h"
@@ -278,7 +279,12 @@ serve(struct start *s, const struct program *program)
 	int status, daemon_fd = -1;
 
 	notify_open();
-	if ((status = inherit_take(&s->inherit, program, error)) != 0) {
+	if (s->handed != NULL) {
+		s->foreground = true;	/* where we are, we are already */
+		if ((status = adopt_passed(&s->inherit, s->handed)) != 0)
+			return status;
+	} else if ((status = inherit_take(&s->inherit, program, error)) !=
+	    0) {
 		start_err("%s", error);
 		return status;
 	}
@@ -314,6 +320,7 @@ spawnd_main(const struct program *program, int argc, char **argv)
 {
 	/* what it points to is in use to the end, and found by leak checkers */
 	static struct start s;
+	static struct self image;
 	char self[PATH_MAX];
 	int status;
 
@@ -333,7 +340,11 @@ spawnd_main(const struct program *program, int argc, char **argv)
 	if ((status = options_read(&s, program, argc, argv)) != -1)
 		return status;
 	s.self = self_path(argv[0], self, sizeof(self));
+	self_note(&image, argv[0], s.self);
+	s.image = &image;
 	if (s.check)
 		return check_only(&s, program);
+	if ((status = adopt_read(&s.handed)) != 0)
+		return status;
 	return serve(&s, program);
 }

@@ -70,6 +70,13 @@ talk_start(struct proc *p)
 	    NULL, 0) || errno == EPIPE;
 }
 
+bool
+talk_resume(struct proc *p)
+{
+	return ev_add(p->master->ev, p->channel.fd, &channel_ops, p,
+	    p->blocked ? EV_READ | EV_WRITE : EV_READ) == 0;
+}
+
 void
 talk_close(struct proc *p)
 {

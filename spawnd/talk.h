@@ -11,6 +11,8 @@ struct proc;
 
 /* HELLO; from here on the worker is listened to. false, errno. */
 bool	 talk_start(struct proc *);
+/* The same with one that another program has greeted. */
+bool	 talk_resume(struct proc *);
 /* Safe twice. */
 void	 talk_close(struct proc *);
 
