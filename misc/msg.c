@@ -49,7 +49,7 @@ msg_socktype(void)
 }
 
 static void
-msg_enlarge(int fd, int option, int bufsize)
+enlarge(int fd, int option, int bufsize)
 {
 	int now = 0;
 	socklen_t len = sizeof(now);
@@ -59,6 +59,15 @@ msg_enlarge(int fd, int option, int bufsize)
 	    now < bufsize)
 		(void)setsockopt(fd, SOL_SOCKET, option, &bufsize,
 		    sizeof(bufsize));
+}
+
+void
+msg_enlarge(int fd, int bufsize)
+{
+	if (bufsize <= 0)
+		return;
+	enlarge(fd, SO_SNDBUF, bufsize);
+	enlarge(fd, SO_RCVBUF, bufsize);
 }
 
 int
@@ -79,10 +88,8 @@ msg_pair(int fds[2], int bufsize)
 		errno = saved;
 		return -1;
 	}
-	for (int i = 0; i < 2 && bufsize > 0; i++) {
-		msg_enlarge(fds[i], SO_SNDBUF, bufsize);
-		msg_enlarge(fds[i], SO_RCVBUF, bufsize);
-	}
+	for (int i = 0; i < 2; i++)
+		msg_enlarge(fds[i], bufsize);
 	return 0;
 }
 

@@ -15,6 +15,8 @@
  * close-on-exec, fds[0] non-blocking. bufsize 0: the system's; else only
  * enlarges. -1, errno. */
 int	 msg_pair(int fds[2], int bufsize);
+/* One end of a pair, later on. */
+void	 msg_enlarge(int fd, int bufsize);
 /* SOCK_SEQPACKET or SOCK_DGRAM, as msg_pair makes them here. */
 int	 msg_socktype(void);
 /* One message. 0; -1 and errno, EAGAIN when the channel is full. */

@@ -417,35 +417,61 @@ set_int(int fd, int level, int option, int value)
 	return setsockopt(fd, level, option, &value, sizeof(value));
 }
 
-int
-net_keepalive(int fd, const struct net_keepalive *k)
-{
-	/* Darwin's name for the idle time is an older one */
+/* Darwin's name for the idle time is an older one */
 #if !defined(TCP_KEEPIDLE) && defined(TCP_KEEPALIVE)
 #define TCP_KEEPIDLE	TCP_KEEPALIVE
 #endif
-	const struct { int option, value; } options[] = {
+
+static const struct {
+	int	option;
+	size_t	place;		/* in struct net_keepalive */
+} keepalives[] = {
 #ifdef TCP_KEEPCNT
-		{ TCP_KEEPCNT, k->count },
+	{ TCP_KEEPCNT, offsetof(struct net_keepalive, count) },
 #endif
 #ifdef TCP_KEEPIDLE
-		{ TCP_KEEPIDLE, k->idle },
+	{ TCP_KEEPIDLE, offsetof(struct net_keepalive, idle) },
 #endif
 #ifdef TCP_KEEPINTVL
-		{ TCP_KEEPINTVL, k->interval },
+	{ TCP_KEEPINTVL, offsetof(struct net_keepalive, interval) },
 #endif
-		{ 0, 0 }
-	};
-	size_t i;
+	{ 0, 0 }
+};
+
+int
+net_keepalive(int fd, const struct net_keepalive *k)
+{
+	int value;
 
 	if (set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1) == -1)
 		return -1;
-	for (i = 0; options[i].option != 0; i++) {
-		if (options[i].value != 0 && set_int(fd, IPPROTO_TCP,
-		    options[i].option, options[i].value) == -1)
+	for (size_t i = 0; keepalives[i].option != 0; i++) {
+		memcpy(&value, (const char *)k + keepalives[i].place,
+		    sizeof(value));
+		if (value != 0 && set_int(fd, IPPROTO_TCP,
+		    keepalives[i].option, value) == -1)
 			return -1;
 	}
 	return 0;
+}
+
+void
+net_keepalive_fill(int family, struct net_keepalive *k)
+{
+	int fd = net_socket(family, SOCK_STREAM, IPPROTO_TCP);
+
+	for (size_t i = 0; fd != -1 && keepalives[i].option != 0; i++) {
+		char *at = (char *)k + keepalives[i].place;
+		socklen_t len = sizeof(int);
+		int value;
+
+		memcpy(&value, at, sizeof(value));
+		if (value == 0 && getsockopt(fd, IPPROTO_TCP,
+		    keepalives[i].option, &value, &len) == 0)
+			memcpy(at, &value, sizeof(value));
+	}
+	if (fd != -1)
+		net_close(fd);
 }
 
 int

@@ -73,6 +73,8 @@ int	 net_nonblock(int fd);
 int	 net_cloexec(int fd, bool on);
 /* SO_KEEPALIVE, and what is not 0 of the rest. */
 int	 net_keepalive(int fd, const struct net_keepalive *);
+/* What the system has where a value is 0; left so if it does not say. */
+void	 net_keepalive_fill(int family, struct net_keepalive *);
 int	 net_dscp(int fd, int family, int dscp);
 int	 net_nodelay(int fd);
 /* Linux VRF device, OpenBSD routing table, FreeBSD FIB. */

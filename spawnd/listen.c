@@ -451,10 +451,33 @@ sticky_equal(const struct sticky_conf *a, const struct sticky_conf *b)
 	    a->own == b->own;
 }
 
+/* What was set once and is not any more, as it would be on a new socket. */
+static struct listener_conf
+options_usual(const struct listener_conf *c, const struct listener_conf *was,
+    int family)
+{
+	const struct net_keepalive *k = &was->keepalive;
+	struct listener_conf out = *c;
+
+	if (c->dscp < 0 && was->dscp >= 0)
+		out.dscp = 0;
+	if (c->protocol == IPPROTO_TCP &&
+	    (k->count != 0 || k->idle != 0 || k->interval != 0))
+		net_keepalive_fill(family, &out.keepalive);
+	if (c->uid == (uid_t)-1 && was->uid != (uid_t)-1)
+		out.uid = geteuid();
+	if (c->gid == (gid_t)-1 && was->gid != (gid_t)-1)
+		out.gid = getegid();
+	return out;
+}
+
 void
 listener_adopt(struct listener *l, const struct listener_conf *c,
     uint32_t generation)
 {
+	int family = l->addr.sa.sa_family;
+	struct listener_conf usual = options_usual(c, l->conf, family);
+
 	if (!sticky_equal(&l->conf->sticky, &c->sticky)) {
 		sticky_free(l->sticky);
 		l->sticky = NULL;
@@ -474,9 +497,8 @@ listener_adopt(struct listener *l, const struct listener_conf *c,
 		passed_options(l);
 		return;
 	}
-	if (options_set(l->fd, c, l->addr.sa.sa_family) == -1 ||
-	    (c->addr.sa.sa_family == AF_UNIX && unix_ours(l) &&
-	    unix_finish(c) == -1))
+	if (options_set(l->fd, &usual, family) == -1 ||
+	    (family == AF_UNIX && unix_ours(l) && unix_finish(&usual) == -1))
 		log_warn("%s: options: %s", l->text, strerror(errno));
 	(void)listen(l->fd, backlog_of(l));
 }

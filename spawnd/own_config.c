@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "features.h"
+#include "../misc/msg.h"
 #include "own_process.h"
 #include "postmortem.h"
 
@@ -48,6 +49,12 @@ process_adopt(struct process *p, struct compiled *c)
 		compiled_unref(p->running);
 	p->running = c;
 	process_log(p, c);
+	/* others come by LOGFILE */
+	if (c->worker_common.log_path == NULL)
+		log_file(-1);
+	if (c->worker_common.debug_path == NULL)
+		log_debug_file(-1);
+	msg_enlarge(p->link->ch.fd, (int)c->broker.bufsize);
 	p->lents.least = c->broker.spawn.users_min;
 	atomic_store_explicit(&p->own.users->generation, c->generation,
 	    memory_order_relaxed);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../misc/log.h"
+#include "../misc/msg.h"
 #include "adopt.h"
 #include "keys.h"
 #include "lend.h"
@@ -167,8 +168,12 @@ reload_commit(struct master *m)
 	lend_reset(m);
 	sticky_prepare(m);
 	master_tickets(m);
-	for (struct proc *p = m->oldest; p != NULL; p = p->newer)
+	for (struct proc *p = m->oldest; p != NULL; p = p->newer) {
 		lend_all(p);
+		if (proc_open(p))
+			msg_enlarge(p->channel.fd,
+			    (int)m->conf.conf->broker.bufsize);
+	}
 	if (d != NULL && !logs_apply(m->start, &m->conf.conf->broker_common,
 	    m->single != NULL ? "single" : "master", d))
 		diag_log(d);
