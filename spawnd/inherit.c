@@ -1,3 +1,4 @@
+#include <sys/stat.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -196,6 +197,17 @@ inetd_look(void)
 	return net_peer(0, &addr) == 0 ? INETD_NOWAIT : INETD_NO;
 }
 
+static bool
+same_file(int a, int b)
+{
+	struct stat x, y;
+
+	return fstat(a, &x) == 0 && fstat(b, &y) == 0 &&
+	    x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* It is on 1 and 2 as well: there it would take what is written to them, and
+ * be in every worker's hands. */
 static int
 inetd_take(struct inherit *in)
 {
@@ -206,8 +218,11 @@ inetd_take(struct inherit *in)
 	if (inherit_add(in, fd, "inetd") == -1 ||
 	    (null = open("/dev/null", O_RDWR)) == -1)
 		return -1;
-	if (dup2(null, 0) == -1)
-		return -1;
+	for (int i = 2; i >= 0; i--)
+		if (same_file(i, fd) && dup2(null, i) == -1) {
+			net_close(null);
+			return -1;
+		}
 	close(null);
 	in->inetd = true;
 	return 0;

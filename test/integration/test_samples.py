@@ -52,11 +52,17 @@ def test_check(config, name):
 def test_all_are_told_of():
     """sample/README has each, and the installation takes it along."""
     readme = (SAMPLES / "README").read_text()
-    named = set(re.findall(r"[\w-]+\.(?:cfg|c)\b", readme))
-    assert named == set(FILES) | {"hello.c"}
+    text = readme.split("\n\n", 1)[1]		# behind the introduction
+    named = set(re.findall(r"^\t(?:cc )?([\w-]+\.\w+)", text, re.M)) | set(
+        re.findall(r"^\t[\w.-]+, ([\w-]+\.\w+)", text, re.M))
+    there = {f.name for f in SAMPLES.iterdir()
+             if f.suffix not in (".o", ".d", ".a", "")}
+    assert named == there | {"hello.c"}
     makefile = (lib.TOP / "Makefile.in").read_text().replace("\\\n", " ")
     samples = re.search(r"^SAMPLES = (.*)$", makefile, re.M).group(1)
     assert "sample/README" in samples and "sample/*.cfg" in samples
+    for name in there - set(FILES):
+        assert name in samples
 
 
 def settle(s, n):
