@@ -181,9 +181,8 @@ fail:
 	return -1;
 }
 
-/* Absolute, so that removing it does not depend on where the process is. */
-static char *
-path_absolute(const char *path)
+char *
+daemon_path(const char *path)
 {
 	char dir[PATH_MAX], *whole;
 	size_t n;
@@ -229,7 +228,7 @@ daemon_pidfile_open(struct daemon_pidfile *p, const char *path,
 	}
 	if (pidfile_write(fd) == -1)
 		return pidfile_fail(fd, error, path, strerror(errno));
-	if ((p->path = path_absolute(path)) == NULL)
+	if ((p->path = daemon_path(path)) == NULL)
 		return pidfile_fail(fd, error, path, strerror(ENOMEM));
 	p->fd = fd;
 	return 0;
@@ -239,7 +238,7 @@ int
 daemon_pidfile_adopt(struct daemon_pidfile *p, const char *path, int fd)
 {
 	p->fd = -1;
-	if ((p->path = path_absolute(path)) == NULL)
+	if ((p->path = daemon_path(path)) == NULL)
 		return -1;
 	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 	p->fd = fd;

@@ -26,6 +26,10 @@ int	 daemon_fork(void);
  */
 void	 daemon_ready(int status_fd, int status, bool keep_stderr);
 
+/* Absolute, so that what is done with it later does not depend on where the
+ * process is then. Allocated; NULL, errno. */
+char	*daemon_path(const char *);
+
 /* Owned by the master, for its life: the lock goes with the descriptor. */
 struct daemon_pidfile {
 	int	 fd;		/* -1: none; close-on-exec */

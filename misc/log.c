@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "str.h"
 
 /* PIPE_BUF of the systems we know: a pipe that polls writable takes that
  * much without blocking. */
@@ -113,47 +114,6 @@ line_close(struct line *l, const char *tail)
 	l->len += n;
 }
 
-/*
- * Length of the well-formed UTF-8 sequence at p (RFC 3629: no overlong
- * forms, no surrogates, nothing past U+10FFFF), or 0; then *bad is how many
- * bytes belong to the broken one.
- */
-static size_t
-utf8_sequence(const unsigned char *p, size_t n, size_t *bad)
-{
-	static const struct {
-		unsigned char	first, last;	/* of the lead byte */
-		unsigned char	low, high;	/* of the second byte */
-		unsigned char	len;
-	} forms[] = {
-		{ 0x00, 0x7f, 0x80, 0xbf, 1 },
-		{ 0xc2, 0xdf, 0x80, 0xbf, 2 },
-		{ 0xe0, 0xe0, 0xa0, 0xbf, 3 },
-		{ 0xe1, 0xec, 0x80, 0xbf, 3 },
-		{ 0xed, 0xed, 0x80, 0x9f, 3 },
-		{ 0xee, 0xef, 0x80, 0xbf, 3 },
-		{ 0xf0, 0xf0, 0x90, 0xbf, 4 },
-		{ 0xf1, 0xf3, 0x80, 0xbf, 4 },
-		{ 0xf4, 0xf4, 0x80, 0x8f, 4 },
-	};
-	size_t i, k;
-
-	*bad = 1;
-	for (i = 0; i < sizeof(forms) / sizeof(forms[0]); i++)
-		if (p[0] >= forms[i].first && p[0] <= forms[i].last)
-			break;
-	if (i == sizeof(forms) / sizeof(forms[0]))
-		return 0;
-	for (k = 1; k < forms[i].len; k++) {
-		if (k >= n || p[k] < (k == 1 ? forms[i].low : 0x80) ||
-		    p[k] > (k == 1 ? forms[i].high : 0xbf)) {
-			*bad = k;
-			return 0;
-		}
-	}
-	return forms[i].len;
-}
-
 /* A JSON string with its quotes. */
 static void
 line_json(struct line *l, const char *text, size_t most)
@@ -166,7 +126,7 @@ line_json(struct line *l, const char *text, size_t most)
 		l->limit = l->len + most;
 	l->limit--;				/* for the closing quote */
 	for (; n > 0 && !l->full; p += k, n -= k) {
-		k = utf8_sequence(p, n, &bad);
+		k = str_utf8(p, n, &bad);
 		if (k == 0) {
 			line_string(l, "\xef\xbf\xbd");
 			k = bad;

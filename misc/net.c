@@ -2,6 +2,7 @@
  * Addresses and socket options, as far as they are the same everywhere; the
  * rest is in net_linux.c, net_bsd.c and net_other.c.
  */
+#include <sys/stat.h>
 #include <netinet/tcp.h>
 #include <arpa/inet.h>
 #include <net/if.h>
@@ -578,4 +579,27 @@ net_peer(int fd, struct net_addr *a)
 {
 	a->len = sizeof(a->ss);
 	return name_got(a, getpeername(fd, &a->sa, &a->len));
+}
+
+int
+net_unix_stale(const struct net_addr *addr)
+{
+	struct stat st;
+	int fd, reason;
+
+	if (lstat(addr->un.sun_path, &st) == -1)
+		return errno == ENOENT ? 0 : -1;
+	if (!S_ISSOCK(st.st_mode)) {
+		errno = ENOTSOCK;
+		return -1;
+	}
+	if ((fd = net_socket(AF_UNIX, SOCK_STREAM, 0)) == -1)
+		return -1;
+	reason = connect(fd, &addr->sa, addr->len) == -1 ? errno : 0;
+	close(fd);
+	if (reason != ECONNREFUSED) {
+		errno = EADDRINUSE;
+		return -1;
+	}
+	return unlink(addr->un.sun_path);
 }

@@ -88,6 +88,12 @@ int	 net_abort(int fd);
 int	 net_error(int fd);			/* SO_ERROR, or errno */
 bool	 net_have_sctp(void);
 bool	 net_have_ipv6(void);
+/* Removes a socket file that nobody listens on, where one is in the way. -1:
+ * EADDRINUSE if somebody does, ENOTSOCK if it is something else. */
+int	 net_unix_stale(const struct net_addr *);
+/* User id of the process at the other end of a UNIX stream socket. -1, errno:
+ * the system does not say. */
+int	 net_peer_uid(int fd, uid_t *);
 int	 net_local(int fd, struct net_addr *);
 int	 net_peer(int fd, struct net_addr *);
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "net.h"
 
@@ -74,4 +75,12 @@ net_vrf(int fd, const char *name)
 	errno = ENOPROTOOPT;
 	return -1;
 #endif
+}
+
+int
+net_peer_uid(int fd, uid_t *uid)
+{
+	gid_t gid;
+
+	return getpeereid(fd, uid, &gid);
 }

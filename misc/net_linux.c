@@ -53,3 +53,15 @@ net_vrf(int fd, const char *name)
 	return setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name,
 	    (socklen_t)strlen(name));
 }
+
+int
+net_peer_uid(int fd, uid_t *uid)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == -1)
+		return -1;
+	*uid = cred.uid;
+	return 0;
+}

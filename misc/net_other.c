@@ -5,6 +5,9 @@
  */
 #include <sys/socket.h>
 #include <errno.h>
+#ifdef __sun
+#include <ucred.h>
+#endif
 
 #include "net.h"
 
@@ -55,3 +58,26 @@ net_vrf(int fd, const char *name)
 	errno = ENOPROTOOPT;
 	return -1;
 }
+
+#ifdef __sun
+int
+net_peer_uid(int fd, uid_t *uid)
+{
+	ucred_t *cred = NULL;
+
+	if (getpeerucred(fd, &cred) == -1)
+		return -1;
+	*uid = ucred_geteuid(cred);
+	ucred_free(cred);
+	return 0;
+}
+#else
+int
+net_peer_uid(int fd, uid_t *uid)
+{
+	(void)fd;
+	(void)uid;
+	errno = ENOPROTOOPT;
+	return -1;
+}
+#endif

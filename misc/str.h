@@ -14,6 +14,13 @@ const char	*str_base(const char *path);
  * there are more than limit. Words of up to 63 bytes. */
 unsigned	 str_distance(const char *a, const char *b, unsigned limit);
 
+/*
+ * Length of the well-formed UTF-8 sequence at p (RFC 3629: no overlong
+ * forms, no surrogates, nothing past U+10FFFF), or 0; then *bad is how many
+ * bytes belong to the broken one.
+ */
+size_t		 str_utf8(const unsigned char *p, size_t n, size_t *bad);
+
 /* Text built in a place of fixed size: what does not fit is cut off. */
 struct str {
 	char	*s;
