@@ -38,7 +38,7 @@ refused(struct listener *l, const struct net_addr *peer, unsigned line)
 	char text[NET_TEXT];
 	unsigned held = 0;
 
-	l->refused++;
+	listener_refused(l);
 	if (!log_allow(&l->acl_limit, ev_now(l->master->ev), EV_SECOND, 10,
 	    &held))
 		return;
@@ -59,7 +59,7 @@ shed(struct listener *l, int fd)
 	if (overload_policy(l->master) == OVERLOAD_RESET)
 		(void)net_linger0(fd);
 	close(fd);
-	l->refused++;
+	listener_refused(l);
 }
 
 static void
@@ -89,7 +89,7 @@ out_of_descriptors(struct listener *l, int reason)
 		if ((fd = net_accept(l->fd, NULL)) != -1) {
 			(void)net_linger0(fd);
 			close(fd);
-			l->refused++;
+			listener_refused(l);
 		}
 		m->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	}
@@ -212,7 +212,7 @@ accept_one(struct listener *l, enum dispatch_verdict v, struct proc *p)
 	} else if (v == DISPATCH_OVERLOAD)
 		shed(l, fd);
 	else if ((h = hand_make(l, fd, &peer)) != NULL) {
-		l->accepted++;
+		listener_accepted(l);
 		hand_out(l, h, &peer, v, p);
 	}
 	return ACCEPT_TAKEN;

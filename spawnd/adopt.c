@@ -26,6 +26,7 @@
 #include "sched.h"
 #include "seats.h"
 #include "start.h"
+#include "statussock.h"
 #include "talk.h"
 #include "upgrade.h"
 #include "upgrade_state.h"
@@ -198,8 +199,6 @@ listeners_adopt(struct master *m, struct adopt *a)
 		l->fd = u->passed > 0 ? l->conf->passed->fd : u->fd;
 		l->dev = (dev_t)u->dev;
 		l->ino = (ino_t)u->ino;
-		l->accepted = u->accepted;
-		l->refused = u->refused;
 		*end = a->listeners[i] = l;
 		end = &l->next;
 	}
@@ -282,6 +281,9 @@ adopt_open(struct master *m)
 		return EX_OSERR;
 	}
 	reload_facts(m);
+	if (s->status != -1)
+		statussock_adopt(m, s->status,
+		    s->tail[UPGRADE_STATUS].data);
 	return 0;
 }
 
@@ -528,6 +530,7 @@ workers_adopt(struct master *m, struct adopt *a)
 		if (!worker_adopt(m, a, &s->workers[i - 1]))
 			log_err("worker %ld is left alone: %s",
 			    (long)s->workers[i - 1].pid, strerror(errno));
+	seats_settle(m);
 	for (size_t i = 0; i < s->nhands; i++)
 		hand_adopt(m, &s->hands[i]);
 	for (size_t i = 0; i < s->nkeys; i++)
@@ -546,6 +549,8 @@ adopt_prove(struct master *m)
 	m->holding = false;
 	workers_adopt(m, a);
 	listeners_retry(a);
+	if (m->statussock == NULL)	/* it could not have one */
+		(void)statussock_open(m);
 	notify_mainpid(getpid());
 	standin_release(a);
 	log_line("upgrade: version %s takes over from generation %u",

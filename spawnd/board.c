@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -28,7 +29,14 @@
 static_assert(sizeof(struct board_seat) == 64, "one cache line");
 static_assert(sizeof(struct board_cell) == 64, "one cache line");
 static_assert(sizeof(struct board_column) % 64 == 0, "whole cache lines");
+static_assert(sizeof(struct board_row) == 384, "whole cache lines");
 static_assert(sizeof(struct board_head) <= 4096, "one page");
+
+const char *const board_ends[BOARD_ENDS] = {
+	"done", "client-error", "destination-error", "idle", "no-destination",
+	"handshake", "handshake-timeout", "proxy-header", "mavis",
+	"session-timeout", "local-error", [BOARD_KILLED] = "killed",
+};
 
 static size_t
 board_round(size_t n)
@@ -48,14 +56,18 @@ board_layout(struct board *b, unsigned columns, unsigned rows)
 	}
 	b->columns = columns;
 	b->rows = rows;
+	for (b->slots = 16; b->slots < rows * 2; b->slots *= 2)
+		continue;
 	b->seat_offset = BOARD_PAGE;
-	b->row_offset = b->seat_offset +
+	b->slot_offset = b->seat_offset +
 	    board_round(columns * sizeof(struct board_seat));
+	b->row_offset = b->slot_offset +
+	    board_round(b->slots * sizeof(uint32_t));
 	b->column_offset = b->row_offset +
 	    board_round(rows * sizeof(struct board_row));
 	b->column_size = board_round(sizeof(struct board_column) +
 	    rows * sizeof(struct board_cell));
-	size = b->column_offset + (uint64_t)columns * b->column_size;
+	size = b->column_offset + ((uint64_t)columns + 1) * b->column_size;
 	if (size > SIZE_MAX / 2) {
 		errno = ENOMEM;
 		return -1;
@@ -64,8 +76,26 @@ board_layout(struct board *b, unsigned columns, unsigned rows)
 	return 0;
 }
 
+/*
+ * A second descriptor, which cannot write. Whoever is given it could open a
+ * file of mode 0777, as memory files are made, once more for writing: so it
+ * has to be the master's alone. -1: there is no such way here.
+ */
+#ifdef HAVE_MEMFD_CREATE
 static int
-board_memory(size_t size)
+board_view(int fd)
+{
+	char path[32];
+
+	if (fchmod(fd, S_IRUSR | S_IWUSR) == -1)
+		return -1;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+#endif
+
+static int
+board_memory(size_t size, int *view)
 {
 	int fd;
 
@@ -73,12 +103,14 @@ board_memory(size_t size)
 	fd = memfd_create("board", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd == -1)
 		return -1;
+	*view = board_view(fd);
 #else
 	char name[] = "/tmp/spawnd-board.XXXXXX";
 
 	fd = mkstemp(name);
 	if (fd == -1)
 		return -1;
+	*view = open(name, O_RDONLY | O_CLOEXEC);
 	(void)unlink(name);
 	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 #endif
@@ -86,6 +118,9 @@ board_memory(size_t size)
 		int saved = errno;
 
 		close(fd);
+		if (*view != -1)
+			close(*view);
+		*view = -1;
 		errno = saved;
 		return -1;
 	}
@@ -96,32 +131,38 @@ board_memory(size_t size)
 	return fd;
 }
 
+static void
+board_none(struct board *b)
+{
+	memset(b, 0, sizeof(*b));
+	b->fd = b->view = -1;
+}
+
 int
 board_open(struct board *b, unsigned columns, unsigned rows)
 {
 	struct board_head *h;
 
-	memset(b, 0, sizeof(*b));
-	b->fd = -1;
+	board_none(b);
 	if (board_layout(b, columns, rows) == -1)
 		return -1;
-	b->fd = board_memory(b->size);
+	b->fd = board_memory(b->size, &b->view);
 	/* Without a descriptor it can still count, for this process alone. */
 	h = mmap(NULL, b->size, PROT_READ | PROT_WRITE, b->fd == -1 ?
 	    MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, b->fd, 0);
 	if (h == MAP_FAILED) {
 		int saved = errno;
 
-		if (b->fd != -1)
-			close(b->fd);
-		b->fd = -1;
+		board_close(b);
 		errno = saved;
 		return -1;
 	}
 	h->version = BOARD_VERSION;
 	h->columns = b->columns;
 	h->rows = b->rows;
+	h->slots = b->slots;
 	h->seat_offset = b->seat_offset;
+	h->slot_offset = b->slot_offset;
 	h->row_offset = b->row_offset;
 	h->column_offset = b->column_offset;
 	h->column_size = b->column_size;
@@ -137,7 +178,8 @@ board_agrees(const struct board *b, const struct board_head *h)
 {
 	return h->magic == BOARD_MAGIC && h->version == BOARD_VERSION &&
 	    h->columns == b->columns && h->rows == b->rows &&
-	    h->seat_offset == b->seat_offset &&
+	    h->slots == b->slots && h->seat_offset == b->seat_offset &&
+	    h->slot_offset == b->slot_offset &&
 	    h->row_offset == b->row_offset &&
 	    h->column_offset == b->column_offset &&
 	    h->column_size == b->column_size && h->size == b->size;
@@ -172,21 +214,68 @@ board_attach(struct board *b, int fd, size_t size, int protection)
 	return 0;
 }
 
-int
-board_map(struct board *b, int fd, size_t size)
+static int
+board_take(struct board *b, int fd, size_t size, int protection)
 {
-	memset(b, 0, sizeof(*b));
-	b->fd = -1;
-	if (board_attach(b, fd, size, PROT_READ | PROT_WRITE) == -1) {
+	board_none(b);
+	if (board_attach(b, fd, size, protection) == -1) {
 		int saved = errno;
 
 		close(fd);
-		memset(b, 0, sizeof(*b));
-		b->fd = -1;
+		board_none(b);
 		errno = saved;
 		return -1;
 	}
 	return 0;
+}
+
+int
+board_map(struct board *b, int fd, size_t size)
+{
+	return board_take(b, fd, size, PROT_READ | PROT_WRITE);
+}
+
+/* 0: not a size. */
+static size_t
+board_file_size(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == -1 || st.st_size < 0 ||
+	    (uint64_t)st.st_size > SIZE_MAX)
+		return 0;
+	return (size_t)st.st_size;
+}
+
+int
+board_adopt(struct board *b, int fd, size_t size)
+{
+	if (board_map(b, fd, size) == -1)
+		return -1;
+#ifdef HAVE_MEMFD_CREATE
+	b->view = board_view(fd);
+#endif
+	for (b->top = b->columns; b->top > 0; b->top--)
+		if (atomic_load(&board_seat(b, b->top - 1)->number) != 0)
+			break;
+	return 0;
+}
+
+int
+board_look(struct board *b, int fd)
+{
+#ifdef F_SEAL_SHRINK
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	/* what can be cut off would end us by SIGBUS */
+	if (seals == -1 || !(seals & F_SEAL_SHRINK)) {
+		board_none(b);
+		close(fd);
+		errno = EPROTO;
+		return -1;
+	}
+#endif
+	return board_take(b, fd, board_file_size(fd), PROT_READ);
 }
 
 void
@@ -196,8 +285,9 @@ board_close(struct board *b)
 		munmap(b->head, b->size);
 	if (b->fd != -1)
 		close(b->fd);
-	memset(b, 0, sizeof(*b));
-	b->fd = -1;
+	if (b->view != -1)
+		close(b->view);
+	board_none(b);
 }
 
 static void *
@@ -217,7 +307,7 @@ board_seat(const struct board *b, unsigned column)
 struct board_column *
 board_column(const struct board *b, unsigned column)
 {
-	assert(column < b->columns);
+	assert(column <= b->columns);
 	return board_at(b, b->column_offset + column * b->column_size);
 }
 
@@ -231,10 +321,12 @@ board_row(const struct board *b, unsigned row)
 struct board_cell *
 board_cell(const struct board *b, unsigned column, unsigned row)
 {
-	assert(column < b->columns && row < b->rows);
+	assert(column <= b->columns && row < b->rows);
 	return board_at(b, b->column_offset + column * b->column_size +
 	    sizeof(struct board_column) + row * sizeof(struct board_cell));
 }
+
+/* ---- rows ---- */
 
 /* FNV-1a: names are short, and the master alone enters them. */
 static uint32_t
@@ -248,66 +340,244 @@ board_hash(uint32_t kind, const char *name)
 }
 
 /*
- * Rows are probed one after the other from where the name hashes to; one
- * never used ends the search, since rows are never given up. That row (or
- * -1) is *empty.
+ * Where a row is found: an open hash of their numbers, at least twice as
+ * large as there are rows. 0 ends a search, SLOT_GONE does not; any other is
+ * a row's number + 1. So rows stand close together, and never move.
  */
+#define SLOT_GONE	UINT32_MAX
+
+static _Atomic uint32_t *
+board_slot(const struct board *b, uint32_t at)
+{
+	return board_at(b, b->slot_offset +
+	    (at & (b->slots - 1)) * sizeof(uint32_t));
+}
+
+bool
+board_row_used(const struct board_row *r)
+{
+	return (atomic_load_explicit(&r->used, memory_order_acquire) & 1) != 0;
+}
+
+static bool
+row_is(const struct board_row *r, uint32_t kind, const char *name)
+{
+	return board_row_used(r) && r->kind == kind &&
+	    strncmp(r->name, name, sizeof(r->name)) == 0;
+}
+
+/* The row, or -1; the place in the slots where it stands, or could. */
 static int
 board_search(const struct board *b, uint32_t kind, const char *name,
-    int *empty)
+    uint32_t *place)
 {
-	uint32_t at;
+	uint32_t at = board_hash(kind, name), free_at = 0;
+	bool found = false;
 
-	*empty = -1;
-	if (b->rows == 0)
-		return -1;
-	at = board_hash(kind, name) % b->rows;
-	for (uint32_t i = 0; i < b->rows; i++, at = (at + 1) % b->rows) {
-		const struct board_row *r = board_row(b, at);
+	for (uint32_t i = 0; i < b->slots; i++, at++) {
+		uint32_t n = atomic_load_explicit(board_slot(b, at),
+		    memory_order_acquire);
 
-		if (atomic_load_explicit(&r->used, memory_order_acquire) ==
-		    0) {
-			*empty = (int)at;
-			return -1;
+		if ((n == 0 || n == SLOT_GONE) && !found) {
+			free_at = at;
+			found = true;
 		}
-		if (r->kind == kind &&
-		    strncmp(r->name, name, sizeof(r->name)) == 0)
-			return (int)at;
+		if (n == 0)
+			break;
+		if (n != SLOT_GONE && n <= b->rows &&
+		    row_is(board_row(b, n - 1), kind, name)) {
+			*place = at;
+			return (int)(n - 1);
+		}
 	}
+	*place = free_at;
 	return -1;
 }
 
 int
 board_find(const struct board *b, uint32_t kind, const char *name)
 {
-	int empty;
+	uint32_t place;
 
-	return board_search(b, kind, name, &empty);
+	return board_search(b, kind, name, &place);
+}
+
+/* A free row, the lowest: rows that were never used take no memory. */
+static int
+row_free(struct board *b)
+{
+	for (; b->low < b->rows; b->low++)
+		if (!board_row_used(board_row(b, b->low)))
+			return (int)b->low++;
+	return -1;
 }
 
 int
 board_claim(struct board *b, uint32_t kind, const char *name,
     uint32_t weight, uint32_t generation)
 {
+	bool reserve = generation != atomic_load(&b->head->generation);
 	struct board_row *r;
-	int at, empty;
+	uint32_t place;
+	int at;
 
 	/* A name cut short could become another's. */
 	if (strlen(name) >= BOARD_NAME)
 		return -1;
-	at = board_search(b, kind, name, &empty);
-	if (at == -1 && empty == -1)
-		return -1;
-	r = board_row(b, (unsigned)(at == -1 ? empty : at));
-	r->weight = weight;
-	r->generation = generation;
-	if (at != -1)
+	at = board_search(b, kind, name, &place);
+	if (at != -1) {
+		r = board_row(b, (unsigned)at);
+		if (!reserve) {
+			r->weight = weight;
+			r->generation = generation;
+		}
 		return at;
+	}
+	if ((at = row_free(b)) == -1) {
+		b->full = true;
+		return -1;
+	}
+	r = board_row(b, (unsigned)at);
 	r->kind = kind;
+	r->weight = weight;
+	r->generation = reserve ? 0 : generation;
+	r->order = 0;
+	atomic_store_explicit(&r->state, BOARD_OPEN, memory_order_relaxed);
+	atomic_store_explicit(&r->lent, 0, memory_order_relaxed);
+	atomic_store_explicit(&r->flags, 0, memory_order_relaxed);
 	memcpy(r->name, name, strlen(name) + 1);
-	atomic_store_explicit(&r->used, 1, memory_order_release);
-	return empty;
+	r->label[0] = r->text[0] = '\0';
+	atomic_store_explicit(&r->used, atomic_load(&r->used) + 1,
+	    memory_order_release);
+	atomic_store_explicit(board_slot(b, place), (uint32_t)at + 1,
+	    memory_order_release);
+	return at;
 }
+
+void
+board_describe(struct board *b, unsigned row, uint32_t order,
+    const char *label, const char *text)
+{
+	struct board_row *r = board_row(b, row);
+
+	r->order = order;
+	snprintf(r->label, sizeof(r->label), "%s", label);
+	snprintf(r->text, sizeof(r->text), "%s", text);
+}
+
+/* A worker that went wrong may have written anywhere: texts need not end. */
+static void
+row_text(char *to, size_t size, const char *from)
+{
+	memcpy(to, from, size);
+	to[size - 1] = '\0';
+}
+
+/* Does anybody count there, or may he? Reading takes memory, so columns that
+ * never had an owner are left alone. */
+static bool
+row_wanted(const struct board *b, unsigned row)
+{
+	for (unsigned c = 0; c < b->top; c++) {
+		struct board_cell *cell = board_cell(b, c, row);
+
+		if (atomic_load(&cell->held) != 0 ||
+		    (atomic_load(&board_seat(b, c)->state) != BOARD_FREE &&
+		    atomic_load(&cell->use) != 0))
+			return true;
+	}
+	return false;
+}
+
+/* Places that no search needs to pass are searched to no more. */
+static void
+slot_clear(struct board *b, uint32_t at)
+{
+	atomic_store(board_slot(b, at), SLOT_GONE);
+	if (atomic_load(board_slot(b, at + 1)) != 0)
+		return;
+	for (; atomic_load(board_slot(b, at)) == SLOT_GONE; at--)
+		atomic_store(board_slot(b, at), 0);
+}
+
+/*
+ * A worker says that it holds the cell and then looks whether the row still
+ * is what it was; we say that it is not and then look whether anybody holds
+ * it. One of us sees the other.
+ */
+static bool
+row_give_up(struct board *b, unsigned row)
+{
+	struct board_row *r = board_row(b, row);
+	uint32_t place, used = atomic_load(&r->used);
+	char name[BOARD_NAME];
+
+	row_text(name, sizeof(name), r->name);
+	if (row_wanted(b, row) ||
+	    board_search(b, r->kind, name, &place) != (int)row)
+		return false;
+	atomic_store(&r->used, used + 1);
+	atomic_thread_fence(memory_order_seq_cst);
+	if (row_wanted(b, row)) {
+		atomic_store(&r->used, used);
+		return false;
+	}
+	slot_clear(b, place);
+	for (unsigned c = 0; c < b->top; c++)
+		memset(board_cell(b, c, row), 0, sizeof(struct board_cell));
+	memset(board_cell(b, board_past(b), row), 0,
+	    sizeof(struct board_cell));
+	if (row < b->low)
+		b->low = row;
+	return true;
+}
+
+unsigned
+board_recycle(struct board *b)
+{
+	uint32_t generation = atomic_load(&b->head->generation);
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < b->rows; i++) {
+		const struct board_row *r = board_row(b, i);
+
+		n += !board_row_used(r) ||
+		    (r->generation != generation && row_give_up(b, i));
+	}
+	return n;
+}
+
+struct board_cell *
+board_hold(struct board *b, unsigned column, uint32_t kind, const char *name)
+{
+	int row = board_find(b, kind, name);
+	struct board_cell *cell;
+
+	if (row == -1)
+		return NULL;
+	cell = board_cell(b, column, (unsigned)row);
+	atomic_store(&cell->held, atomic_load_explicit(&cell->held,
+	    memory_order_relaxed) + 1);
+	atomic_thread_fence(memory_order_seq_cst);
+	if (row_is(board_row(b, (unsigned)row), kind, name))
+		return cell;
+	board_drop(cell);
+	return NULL;
+}
+
+void
+board_drop(struct board_cell *cell)
+{
+	uint32_t held = atomic_load_explicit(&cell->held,
+	    memory_order_relaxed);
+
+	/* 0: given up by the master just when it was being taken */
+	if (held > 0)
+		atomic_store_explicit(&cell->held, held - 1,
+		    memory_order_release);
+}
+
+/* ---- columns ---- */
 
 uint32_t
 board_use(const struct board *b, unsigned column)
@@ -332,30 +602,138 @@ board_use(const struct board *b, unsigned column)
 void
 board_reset(struct board *b, unsigned column)
 {
-	struct board_seat *s = board_seat(b, column);
-	struct board_column *c = board_column(b, column);
-	const uint64_t *cells;
-	size_t n;
-
 	/*
 	 * Cells that were never touched are left so: clearing them would
 	 * take the memory that the board promises not to take. Reading does
 	 * take it too, so only rows in use are looked at.
 	 */
-	memset(s, 0, sizeof(*s));
-	memset(c, 0, sizeof(*c));
-	for (unsigned row = 0; row < b->rows; row++) {
-		struct board_cell *cell;
-
-		if (atomic_load_explicit(&board_row(b, row)->used,
-		    memory_order_relaxed) == 0)
-			continue;
-		cell = board_cell(b, column, row);
-		cells = (const uint64_t *)cell;
-		for (n = 0; n < sizeof(*cell) / sizeof(*cells); n++)
-			if (cells[n] != 0)
-				break;
-		if (n < sizeof(*cell) / sizeof(*cells))
-			memset(cell, 0, sizeof(*cell));
+	memset(board_seat(b, column), 0, sizeof(struct board_seat));
+	memset(board_column(b, column), 0, sizeof(struct board_column));
+	if (column >= b->top) {
+		b->top = column + 1;
+		return;
 	}
+	for (unsigned row = 0; row < b->rows; row++)
+		if (board_row_used(board_row(b, row)))
+			memset(board_cell(b, column, row), 0,
+			    sizeof(struct board_cell));
+}
+
+/* ---- figures in motion ---- */
+
+static void
+moves(struct board *b)
+{
+	atomic_store(&b->head->moves, atomic_load(&b->head->moves) + 1);
+	atomic_thread_fence(memory_order_seq_cst);
+}
+
+static void
+cell_add(struct board_cell *to, const struct board_cell *from)
+{
+	board_add(&to->total, board_get(&from->total));
+	board_add(&to->failures, board_get(&from->failures));
+	board_add(&to->in, board_get(&from->in));
+	board_add(&to->out, board_get(&from->out));
+}
+
+/* Taken and neither finished nor returned. */
+static uint64_t
+column_lost(const struct board_column *c)
+{
+	uint64_t begun = board_get(&c->taken) + board_get(&c->accepted);
+	uint64_t over = board_get(&c->finished) + board_get(&c->returned);
+
+	return begun > over && begun - over <= UINT32_MAX ? begun - over : 0;
+}
+
+void
+board_leave(struct board *b, unsigned column)
+{
+	struct board_column *c = board_column(b, column);
+	struct board_column *past = board_column(b, board_past(b));
+
+	moves(b);
+	for (unsigned i = 0; i < BOARD_ENDS; i++)
+		board_add(&past->ended[i], board_get(&c->ended[i]));
+	board_add(&past->ended[BOARD_KILLED], column_lost(c));
+	board_add(&past->finished, board_get(&c->finished));
+	for (unsigned row = 0; row < b->rows; row++)
+		if (board_row_used(board_row(b, row)))
+			cell_add(board_cell(b, board_past(b), row),
+			    board_cell(b, column, row));
+	board_reset(b, column);
+	moves(b);
+}
+
+static void
+cell_copy(struct board_cell *to, const struct board_cell *from)
+{
+	atomic_store_explicit(&to->use, atomic_load(&from->use),
+	    memory_order_relaxed);
+	atomic_store_explicit(&to->dead, atomic_load(&from->dead),
+	    memory_order_relaxed);
+	atomic_store_explicit(&to->total, board_get(&from->total),
+	    memory_order_relaxed);
+	atomic_store_explicit(&to->failures, board_get(&from->failures),
+	    memory_order_relaxed);
+	atomic_store_explicit(&to->in, board_get(&from->in),
+	    memory_order_relaxed);
+	atomic_store_explicit(&to->out, board_get(&from->out),
+	    memory_order_relaxed);
+}
+
+/* The row of `to` that is row r of `from`; -1: none, and none is needed. */
+static int
+row_like(struct board *to, const struct board_row *r, bool needed)
+{
+	char name[BOARD_NAME], label[BOARD_LABEL], text[BOARD_TEXT];
+	int row;
+
+	row_text(name, sizeof(name), r->name);
+	row_text(label, sizeof(label), r->label);
+	row_text(text, sizeof(text), r->text);
+	row = board_find(to, r->kind, name);
+	if (row != -1 || !needed)
+		return row;
+	row = board_claim(to, r->kind, name, r->weight, r->generation);
+	if (row == -1)
+		return -1;
+	board_describe(to, (unsigned)row, r->order, label, text);
+	atomic_store(&board_row(to, (unsigned)row)->state,
+	    atomic_load(&r->state));
+	atomic_store(&board_row(to, (unsigned)row)->lent,
+	    atomic_load(&r->lent));
+	atomic_store(&board_row(to, (unsigned)row)->flags,
+	    atomic_load(&r->flags));
+	return row;
+}
+
+void
+board_mirror(struct board *to, unsigned column, bool seat,
+    const struct board *from, unsigned from_column)
+{
+	moves(to);
+	if (seat) {
+		memcpy(board_seat(to, column), board_seat(from, from_column),
+		    sizeof(struct board_seat));
+		atomic_store(&board_seat(to, column)->flags,
+		    atomic_load(&board_seat(to, column)->flags) |
+		    BOARD_MIRROR);
+	}
+	memcpy(board_column(to, column), board_column(from, from_column),
+	    sizeof(struct board_column));
+	for (unsigned i = 0; i < from->rows; i++) {
+		const struct board_row *r = board_row(from, i);
+		const struct board_cell *cell;
+		int row;
+
+		if (!board_row_used(r))
+			continue;
+		cell = board_cell(from, from_column, i);
+		row = row_like(to, r, atomic_load(&cell->use) != 0);
+		if (row != -1)
+			cell_copy(board_cell(to, column, (unsigned)row), cell);
+	}
+	moves(to);
 }

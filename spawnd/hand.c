@@ -466,8 +466,11 @@ hand_returned(struct proc *p, uint64_t id, uint32_t reason)
 
 	log_debug(DEBUG_PROC, "worker %ld gave a connection back, reason %u",
 	    (long)p->known_as, reason);
-	if (p->seats == NULL && (h == NULL || !h->moved) && p->users > 0)
-		p->users--;
+	if (p->seats == NULL && (h == NULL || !h->moved)) {
+		p->passed++;
+		if (p->users > 0)
+			p->users--;
+	}
 	if (h == NULL)
 		return;		/* too late: closed with the worker's */
 	if (!h->moved && h->fd != -1)
@@ -507,6 +510,7 @@ hand_move(struct proc *p, bool alive)
 	for (struct hand *h = p->kept.first; h != NULL; h = h->next)
 		if (h->fd != -1 && h->taken == 0) {
 			h->moved = true;
+			p->passed++;
 			if (p->users > 0)
 				p->users--;
 			move_copy(p, h);

@@ -22,6 +22,7 @@ struct lent {
 	struct lents			*lents;
 	struct compiled			*conf;	/* a reference */
 	const struct listener_conf	*l;	/* in conf */
+	struct board_cell		*cell;	/* accepted, refused; NULL */
 	struct net_addr			 local;	/* of accepted connections,
 						   family 0: differs */
 	int				 fd;
@@ -167,6 +168,8 @@ lent_shed(struct lent *l)
 		if (l->conf->broker.overload == OVERLOAD_RESET)
 			(void)net_linger0(fd);
 		close(fd);
+		if (l->cell != NULL)
+			board_add(&l->cell->failures, 1);
 	}
 	ls->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
@@ -222,6 +225,8 @@ lent_accept(struct lent *l, struct spawnd_conn *c, uint64_t now)
 	if (!acl_permits(&l->conf->broker.acl, &peer.sa, &line)) {
 		lent_log_refused(l, &peer, line);
 		board_add(&l->lents->own->users->refused, 1);
+		if (l->cell != NULL)
+			board_add(&l->cell->failures, 1);
 		close(fd);
 		return LENT_SKIP;
 	}
@@ -274,6 +279,8 @@ lent_readable_cb(void *ctx, int fd)
 		lent_expect(l, tries, what == LENT_NOTHING);
 	if (what == LENT_NORES)
 		lents_pause(ls);
+	if (n > 0 && l->cell != NULL)
+		board_add(&l->cell->total, n);
 	if (n > 0)
 		own_accept(ls->own, conns, n);	/* l may be gone after it */
 	else
@@ -308,6 +315,8 @@ lent_free(struct lents *ls, struct lent **p)
 	 * to our copy then would be reset. */
 	ev_del(ls->own->ev, l->fd);
 	close(l->fd);
+	if (l->cell != NULL)
+		board_drop(l->cell);
 	compiled_unref(l->conf);
 	free(l);
 }
@@ -356,6 +365,7 @@ lents_add(struct lents *ls, int fd, uint32_t index, struct compiled *c)
 		return -1;
 	}
 	l->conf = compiled_ref(c);
+	l->cell = own_listener(ls->own, l->l);
 	if (*old != NULL)
 		lent_free(ls, old);
 	l->next = ls->first;

@@ -11,6 +11,7 @@
 
 #include "../misc/ev.h"
 #include "../misc/log.h"
+#include "board.h"
 #include "channel.h"
 #include "conf.h"
 
@@ -47,7 +48,8 @@ struct listener {
 	struct ev_timer		 retry, pause;
 	struct sticky		*sticky;	/* its own cache; NULL */
 	struct log_limit	 acl_limit;
-	uint64_t		 accepted, refused;
+	struct board_cell	*cell;		/* where the master counts what
+						   it accepts and refuses; NULL */
 };
 
 struct listener *listener_new(struct master *, const struct listener_conf *,
@@ -88,6 +90,25 @@ void	 listeners_update(struct master *);
 void	 listeners_backlog(struct master *);
 bool	 listeners_lent(const struct master *);
 void	 listeners_close(struct master *);
+
+/* On the board: what it is, and where it is counted. Whenever that may have
+ * changed. */
+void	 listener_show(struct listener *);
+void	 listeners_show(struct master *);
+
+static inline void
+listener_accepted(struct listener *l)
+{
+	if (l->cell != NULL)
+		board_add(&l->cell->total, 1);
+}
+
+static inline void
+listener_refused(struct listener *l)
+{
+	if (l->cell != NULL)
+		board_add(&l->cell->failures, 1);
+}
 
 /* Sticky caches. */
 void	 sticky_prepare(struct master *);

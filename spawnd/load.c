@@ -352,8 +352,9 @@ load_check(const struct load_request *r, struct compiled **result)
 	if (d == NULL || src == NULL)
 		return EX_OSERR;
 	c = compile_and_try(r, src, d);
-	print(d, c != NULL ? c->source : src);
 	status = diag_status(d);
+	if (!r->quiet || status != 0)
+		print(d, c != NULL ? c->source : src);
 	if (c == NULL)
 		source_free(src);
 	*result = c;

@@ -43,6 +43,7 @@ struct load_request {
 					   itself (start) */
 	bool			 to_stderr;	/* on standard error only, not
 						   in the log too */
+	bool			 quiet;		/* no warnings (load_check) */
 };
 
 void	 loaded_init(struct loaded *);

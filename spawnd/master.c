@@ -34,6 +34,7 @@
 #include "seats.h"
 #include "start.h"
 #include "status.h"
+#include "statussock.h"
 #include "store.h"
 #include "upgrade.h"
 
@@ -170,6 +171,7 @@ tick_cb(void *ctx)
 		keys_watch(m, ev_now(m->ev));
 	quiet = !crew_shrink(m, ev_now(m->ev)) && !busy;
 	crew_look(m);
+	seats_show(m);
 	title_show(m);
 	quiet = quiet && !restless(m) && proc_rest(m);
 	if (!quiet)
@@ -273,6 +275,7 @@ end_finish(struct master *m)
 		next = p->newer;
 		proc_may_die(p);
 	}
+	statussock_close(m);
 	daemon_pidfile_close(&m->pidfile);
 	ev_stop(m->ev, 0);
 }
@@ -328,6 +331,7 @@ end_single(struct master *m)
 		listener_shut(l);
 	hand_flush_all(m);
 	listeners_close(m);
+	statussock_close(m);
 	daemon_pidfile_close(&m->pidfile);
 	own_single_drain(m->single);
 	if (proc_use(m->oldest) == 0)
@@ -476,7 +480,6 @@ warn_unavailable(const struct compiled *c)
 		bool		 given;
 		const char	*name;
 	} options[] = {
-		{ c->broker.status_given, "status socket" },
 		{ c->broker.spawn.ipc_key > 0, "ipc key" },
 		{ has_datagrams(&c->broker), "protocol = UDP" },
 	};
@@ -579,7 +582,7 @@ service_open(struct master *m)
 	}
 	seats_prepare(m, m->conf.conf, m->generation);
 	reload_facts(m);
-	return 0;
+	return statussock_open(m);
 }
 
 /* Bind, pid file, limits and loop, in the order of 1.5. */
@@ -633,6 +636,7 @@ master_clear(struct master *m)
 		free(h);
 	}
 	sticky_free(m->sticky);
+	statussock_close(m);
 	seats_clear(m);
 	crew_clear(m);
 	tickets_clear(&m->tickets);

@@ -27,6 +27,7 @@ struct refresh;
 struct reload;
 struct seats;
 struct self;
+struct statussock;
 struct store;
 struct upgrade_state;
 
@@ -46,6 +47,7 @@ struct start {
 	uint32_t	 debug;
 	bool		 stderr_copy;	/* -D */
 	bool		 background, foreground, single, check;
+	bool		 status, json;	/* -s, and how */
 	struct inherit	 inherit;	/* sockets passed to us */
 	/* what the program before us left to us; NULL: a start */
 	struct upgrade_state *handed;
@@ -114,6 +116,7 @@ struct master {
 	int			 facts;		/* sealed: of conf; -1 */
 	struct own		*single;	/* single process; NULL */
 	struct daemon_pidfile	 pidfile;
+	struct statussock	*statussock;	/* NULL: none */
 	struct ev_timer		 tick, title, end, strays;
 	struct ev_task		 look;		/* crew_look at round's end */
 	bool			 busy;		/* something since the tick */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "own_state.h"
+#include "rows.h"
 #include "worker.h"
 
 bool
@@ -20,6 +21,15 @@ uint32_t
 own_number(const struct own *o)
 {
 	return o->number;
+}
+
+struct board_cell *
+own_listener(struct own *o, const struct listener_conf *l)
+{
+	char name[BOARD_NAME];
+
+	return board_hold(o->board, o->column, BOARD_LISTENER,
+	    rows_listener(l, name));
 }
 
 struct board *
@@ -100,6 +110,12 @@ own_refused(struct own *o, unsigned n)
 	board_add(&o->users->returned, n);
 	board_add(&o->users->taken, n);
 	own_stir(o);
+}
+
+void
+own_ended(struct own *o, unsigned end)
+{
+	board_add(&o->users->ended[end], 1);
 }
 
 void

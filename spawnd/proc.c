@@ -42,20 +42,25 @@ static const uint32_t seat_states[] = {
 };
 
 void
-proc_set(struct proc *p, enum proc_state state)
+proc_seat(const struct proc *p, struct board_seat *seat)
 {
-	struct board_seat *seat;
-
-	p->state = state;
-	if (p->seats == NULL)
-		return;
-	seat = board_seat(&p->seats->board, p->column);
-	atomic_store(&seat->state, p->suspected && state != PROC_DEAD ?
-	    BOARD_SUSPECTED : seat_states[state]);
+	atomic_store(&seat->state, p->suspected && p->state != PROC_DEAD ?
+	    BOARD_SUSPECTED : seat_states[p->state]);
 	atomic_store(&seat->generation, p->generation);
 	atomic_store(&seat->max, proc_max(p));
-	atomic_store(&seat->pid, p->pid > 0 ? (uint32_t)p->pid :
+	atomic_store(&seat->pid, p->known_as > 0 ? (uint32_t)p->known_as :
 	    (uint32_t)getpid());
+	atomic_store(&seat->number, p->number);
+	atomic_store(&seat->started, p->started);
+}
+
+void
+proc_set(struct proc *p, enum proc_state state)
+{
+	p->state = state;
+	/* the seat of one that is dead is left, not freed like this */
+	if (p->seats != NULL && state != PROC_DEAD)
+		proc_seat(p, board_seat(&p->seats->board, p->column));
 }
 
 uint32_t
@@ -244,14 +249,16 @@ proc_sit(struct proc *p, const struct compiled *c)
 {
 	struct master *m = p->master;
 	struct board_seat *seat;
+	struct seats *s = seats_take(m, c, p->generation, &p->column);
 
-	p->seats = seats_take(m, c, p->generation, &p->column);
-	if (p->seats == NULL)
+	if (s == NULL)
 		return;
+	seats_leave(p);			/* where it was shown until now */
+	p->seats = s;
 	seat = board_seat(&p->seats->board, p->column);
-	atomic_store(&seat->number, p->number);
-	atomic_store(&seat->started, p->started);
-	atomic_store(&seat->given, 0);
+	/* behind a broker that does not know the language */
+	if (p->pid != 0 && !(p->channel.features & FEATURE_CONFIG))
+		atomic_store(&seat->flags, BOARD_NO_ROWS);
 	proc_set(p, p->state);
 }
 
@@ -379,8 +386,7 @@ proc_free(struct proc *p)
 	orphan_forget(p);
 	ev_timer_stop(m->ev, &p->kill);
 	list_remove(m, p);
-	if (p->seats != NULL)
-		seats_leave(m, p->seats, p->column);
+	seats_leave(p);
 	free_cb(p);
 }
 
@@ -401,9 +407,7 @@ proc_gone(struct proc *p)
 	lend_drop(p);
 	ev_timer_stop(m->ev, &p->kill);
 	list_remove(m, p);
-	if (p->seats != NULL)
-		seats_leave(m, p->seats, p->column);
-	p->seats = NULL;
+	seats_leave(p);
 	sticky_worker_left(m, p->number);
 	ev_defer(m->ev, &p->gone, free_cb, p);
 	master_changed(m);

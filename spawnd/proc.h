@@ -59,8 +59,12 @@ struct proc {
 
 	struct seats	*seats;		/* NULL: plain, counted by messages */
 	unsigned	 column;
+	struct seats	*shown;		/* on the newest board, if it does not
+					   sit there; NULL */
+	unsigned	 shown_at;	/* column */
 	uint32_t	 users;		/* plain only */
-	uint64_t	 served;	/* plain only */
+	uint64_t	 served;	/* given, plain only */
+	uint64_t	 passed;	/* of them, to others; plain only */
 	uint32_t	 limit;		/* it announced; UINT32_MAX: not yet */
 	uint64_t	 idle_since;	/* ns; 0: it has users */
 
@@ -141,5 +145,7 @@ void	 proc_alive(struct proc *);
 void	 proc_suspect(struct proc *);
 /* Takes a column of a board. */
 void	 proc_sit(struct proc *, const struct compiled *);
+/* Writes what it is into a seat. */
+void	 proc_seat(const struct proc *, struct board_seat *);
 
 #endif

@@ -97,6 +97,12 @@ struct board	*own_board(struct own *);
 unsigned own_column(const struct own *);
 /* n sessions have ended. */
 void	 own_done(struct own *, unsigned n);
+/* One of them for this reason, an index of board_ends[]. */
+void	 own_ended(struct own *, unsigned end);
+/* Where sessions of a listener are counted, or (NULL) of one that no block of
+ * the file describes; to be given back by board_drop(). NULL: nobody wants to
+ * know. */
+struct board_cell *own_listener(struct own *, const struct listener_conf *);
 /* Give a connection back untouched: closes c->fd without shutdown. */
 void	 own_return(struct own *, const struct spawnd_conn *c,
 	    unsigned reason);

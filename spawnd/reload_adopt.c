@@ -17,6 +17,8 @@
 #include "proc.h"
 #include "refresh.h"
 #include "reload_impl.h"
+#include "seats.h"
+#include "statussock.h"
 #include "store.h"
 
 #define REVOKE_WAIT	(5 * EV_SECOND)
@@ -166,6 +168,7 @@ reload_commit(struct master *m)
 	workers_switch(m, &sum);
 	keys_over(m, former, false);
 	lend_reset(m);
+	seats_commit(m);
 	sticky_prepare(m);
 	master_tickets(m);
 	for (struct proc *p = m->oldest; p != NULL; p = p->newer) {
@@ -184,6 +187,7 @@ reload_commit(struct master *m)
 		if (p->generation == m->generation && p->state == PROC_READY)
 			logs_send(p);
 	pidfile_switch(m, m->conf.conf->broker.pidfile);
+	statussock_reloaded(m);
 	mechanism_tell(m, old.conf->source);
 	log_line("reload: done, %u kept, %u added, %u removed, %u workers "
 	    "kept, %u replaced", sum.kept, sum.added, sum.removed,

@@ -20,7 +20,6 @@
 #include "orphan.h"
 #include "proc.h"
 #include "master.h"
-#include "program.h"
 #include "seats.h"
 #include "self.h"
 #include "upgrade.h"
@@ -96,9 +95,7 @@ standin_take(struct master *m, bool killed)
 	orphans_watch(m);
 	keys_orphaned(m);
 	/* what the other has entered is his */
-	if (m->program->rows != NULL && m->seats != NULL)
-		m->program->rows(m->conf.conf, &m->seats->board,
-		    m->generation);
+	seats_retake(m);
 	orphans_strays(m);
 	/* nobody could show life to us meanwhile */
 	for (struct proc *p = m->oldest; p != NULL; p = p->newer) {

@@ -27,6 +27,7 @@
 #include "own.h"
 #include "postmortem.h"
 #include "self.h"
+#include "show.h"
 #include "start.h"
 #include "store.h"
 #include "try.h"
@@ -49,6 +50,7 @@ usage(FILE *fp, const char *name)
 	fprintf(fp,
 	    "usage: %s [-1DPbfv] [-I id] [-i id] [-d level] [-k keyfile] "
 	    "[-p pidfile] FILE [id]\n"
+	    "       %s -s [-I id] [-p pidfile] [--json] FILE [id]\n"
 	    "  -P        check FILE and end\n"
 	    "  -f, -b    stay in the foreground, go to the background\n"
 	    "  -1        single process: accept and serve in one\n"
@@ -58,7 +60,8 @@ usage(FILE *fp, const char *name)
 	    "  -i ID     section of the workers\n"
 	    "  -p FILE   pid file\n"
 	    "  -k FILE   public key that must have signed FILE, a URL\n"
-	    "  -v, -h    version, this text\n", name);
+	    "  -s        show what the running service does; --json: as JSON\n"
+	    "  -v, -h    version, this text\n", name, name);
 }
 
 void
@@ -135,12 +138,11 @@ option_take(struct start *s, const struct program *program, int c)
 	case 'h':
 		usage(stdout, s->base);
 		return 0;
-	case 's':
+	case 's': s->status = true; return -1;
+	case OPTION_JSON: s->json = true; return -1;
 	case OPTION_PLAN:
-	case OPTION_JSON:
-		fprintf(stderr, "%s: %s: not available in this version\n",
-		    s->base, c == 's' ? "-s" : c == OPTION_PLAN ? "--plan" :
-		    "--json");
+		fprintf(stderr, "%s: --plan: not available in this version\n",
+		    s->base);
 		return EX_USAGE;
 	default:
 		break;
@@ -168,6 +170,12 @@ options_read(struct start *s, const struct program *program, int argc,
 		s->broker_id = argv[optind + 1];
 	if (s->single && program->broker_only) {
 		fprintf(stderr, "%s: -1: a broker needs workers\n", s->base);
+		return EX_USAGE;
+	}
+	if (s->json && !s->status) {
+		fprintf(stderr, "%s: --json: what is to be shown?\n",
+		    s->base);
+		usage(stderr, s->base);
 		return EX_USAGE;
 	}
 	if (s->keyfile != NULL && !url_is(s->file)) {
@@ -342,6 +350,8 @@ spawnd_main(const struct program *program, int argc, char **argv)
 	s.self = self_path(argv[0], self, sizeof(self));
 	self_note(&image, argv[0], s.self);
 	s.image = &image;
+	if (s.status)
+		return show_status(&s, program, s.json);
 	if (s.check)
 		return check_only(&s, program);
 	if ((status = adopt_read(&s.handed)) != 0)

@@ -31,6 +31,7 @@
 #include "reload_impl.h"
 #include "seats.h"
 #include "self.h"
+#include "statussock.h"
 #include "upgrade.h"
 #include "upgrade_state.h"
 
@@ -238,10 +239,12 @@ service_note(const struct master *m, struct upgrade_service *s)
 	s->numbers = m->numbers;
 	s->again = m->reload->again;
 	s->ntickets = m->tickets.n;
-	s->standin = s->status = -1;
+	s->standin = -1;
+	s->status = statussock_fd(m);
 	s->pidfile = m->pidfile.fd;
 	memcpy(s->tickets, m->tickets.keys, sizeof(s->tickets));
 	s->tail[UPGRADE_PIDFILE] = text_of(m->pidfile.path);
+	s->tail[UPGRADE_STATUS] = text_of(statussock_name(m));
 }
 
 static void
@@ -268,8 +271,6 @@ listener_note(const struct listener *l, struct upgrade_listener *u)
 {
 	const struct listener_conf *c = l->conf;
 
-	u->accepted = l->accepted;
-	u->refused = l->refused;
 	u->dev = (uint64_t)l->dev;
 	u->ino = (uint64_t)l->ino;
 	u->passed = passed_index(l);

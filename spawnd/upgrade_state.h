@@ -49,7 +49,7 @@ struct upgrade_service {
 #define UPGRADE_STATUS		1	/* tail: path of the status socket */
 
 struct upgrade_listener {
-	uint64_t	 accepted, refused;
+	uint64_t	 none[2];	/* was counts: they are on the board */
 	uint64_t	 dev, ino;	/* of a UNIX socket's file */
 	int32_t		 fd;		/* -1: not open, or passed */
 	uint32_t	 index;		/* in its configuration */

@@ -77,7 +77,13 @@ config_rows(const struct compiled *compiled, struct board *board,
 {
 	const struct config *c = compiled->worker;
 
-	for (size_t i = 0; c != NULL && i < c->nremotes; i++)
-		(void)board_claim(board, BOARD_DESTINATION,
-		    c->remotes[i].identity, c->remotes[i].weight, generation);
+	for (size_t i = 0; c != NULL && i < c->nremotes; i++) {
+		const struct config_remote *r = &c->remotes[i];
+		int row = board_claim(board, BOARD_DESTINATION, r->identity,
+		    r->weight, generation);
+
+		if (row != -1)
+			board_describe(board, (unsigned)row, r->index, r->pool,
+			    r->text);
+	}
 }

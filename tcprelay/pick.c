@@ -241,10 +241,18 @@ member_new(const struct pick_entry *e)
 }
 
 static void
+member_drop(struct member *m)
+{
+	if (m->cell != NULL && m->cell != m->own)
+		board_drop(m->cell);
+}
+
+static void
 member_unref(struct member *m)
 {
 	if (m == NULL || --m->refs != 0)
 		return;
+	member_drop(m);
 	free(m->identity);
 	free(m->own);
 	free(m);
@@ -254,8 +262,6 @@ member_unref(struct member *m)
 static void
 member_cell(struct member *m, struct board_cell *cell)
 {
-	if (cell == m->cell)
-		return;
 	atomic_store_explicit(&cell->use, m->use, memory_order_relaxed);
 	atomic_store_explicit(&cell->dead, m->state != MEMBER_UP,
 	    memory_order_relaxed);
@@ -263,6 +269,7 @@ member_cell(struct member *m, struct board_cell *cell)
 	board_add(&cell->failures, board_get(&m->cell->failures));
 	board_add(&cell->in, board_get(&m->cell->in));
 	board_add(&cell->out, board_get(&m->cell->out));
+	member_drop(m);
 	m->cell = cell;
 }
 
@@ -293,34 +300,42 @@ pick_sort(struct pick *p)
 	return 0;
 }
 
-struct pick *
-pick_new(const struct pick_entry *entries, size_t n, uint32_t rebalance,
-    uint64_t dead_time)
+static int
+pick_fill(struct pick *p, const struct pick_entry *entries, size_t n)
 {
-	struct pick *p = calloc(1, sizeof(*p));
-
-	if (p == NULL)
-		return NULL;
-	p->rebalance = rebalance;
-	p->dead_time = dead_time;
 	p->members = calloc(n + 1, sizeof(*p->members));
 	p->weights = calloc(n + 1, sizeof(*p->weights));
 	p->order = calloc(n + 1, sizeof(*p->order));
 	p->heap = calloc(n + 1, sizeof(*p->heap));
 	if (p->members == NULL || p->weights == NULL || p->order == NULL ||
 	    p->heap == NULL)
-		goto fail;
-	for (p->n = 0; p->n < n; p->n++) {
+		return -1;
+	for (; p->n < n; p->n++) {
 		p->weights[p->n] = entries[p->n].weight;
 		p->members[p->n] = member_new(&entries[p->n]);
 		if (p->members[p->n] == NULL)
-			goto fail;
+			return -1;
 	}
-	if (pick_sort(p) == -1)
-		goto fail;
-	return p;
-fail:
+	return pick_sort(p);
+}
+
+struct pick *
+pick_new(const struct pick_entry *entries, size_t n, uint32_t rebalance,
+    uint64_t dead_time)
+{
+	struct pick *p = calloc(1, sizeof(*p));
+	size_t made;
+
+	if (p != NULL && pick_fill(p, entries, n) == 0) {
+		p->rebalance = rebalance;
+		p->dead_time = dead_time;
+		return p;
+	}
+	made = p != NULL ? p->n : 0;
 	pick_free(p);
+	for (; made < n; made++)
+		if (entries[made].cell != NULL)
+			board_drop(entries[made].cell);
 	return NULL;
 }
 
@@ -355,8 +370,10 @@ pick_share(struct pick *p, uint32_t i, struct member *m)
 		return;
 	m->refs++;
 	p->members[i] = m;
-	if (fresh->own == NULL)
+	if (fresh->own == NULL && fresh->cell != m->cell) {
 		member_cell(m, fresh->cell);
+		fresh->cell = NULL;
+	}
 	member_unref(fresh);
 }
 
@@ -560,7 +577,10 @@ pick_cell(struct pick *p, size_t i)
 void
 pick_set_cell(struct pick *p, size_t i, struct board_cell *cell)
 {
-	member_cell(p->members[i], cell);
+	if (cell == p->members[i]->cell)
+		board_drop(cell);
+	else
+		member_cell(p->members[i], cell);
 }
 
 bool

@@ -18,7 +18,9 @@ struct pick;
 struct pick_entry {
 	const char		*identity;	/* copied */
 	uint32_t		 weight;	/* at least 1 */
-	struct board_cell	*cell;		/* NULL: memory of its own */
+	struct board_cell	*cell;		/* held (board_hold), taken
+						   over; NULL: memory of its
+						   own */
 };
 
 /*
@@ -60,7 +62,7 @@ void		 pick_way_clear(struct pick_way *);
 
 /* What the board says about destination i; never NULL. */
 struct board_cell *pick_cell(struct pick *, size_t i);
-/* The row has been found after all. */
+/* The row has been found after all: the cell is held, and taken over. */
 void		 pick_set_cell(struct pick *, size_t i, struct board_cell *);
 bool		 pick_cell_private(const struct pick *, size_t i);
 

@@ -15,7 +15,8 @@
 #define DRAIN_READS	16		/* before an orderly close */
 #define VAIN		8		/* records come in pieces */
 
-static_assert(ENDS <= BOARD_ENDS, "reasons on the board");
+static_assert(ENDS <= BOARD_ENDS && (int)END_KILLED == BOARD_KILLED,
+    "reasons on the board");
 
 /* Which deadline a state has: a time of the setup, or a fixed one. */
 static const struct state {
@@ -53,31 +54,28 @@ enum leave {
 	LEAVE_RESET	/* so that it is not taken for an orderly end */
 };
 
+/* By the reasons, which have their names in board_ends[]. */
 static const struct end {
-	const char	*name;
 	enum leave	 leave[SIDES];
 } ends[ENDS] = {
-	[END_DONE] = { "done", { LEAVE_QUIET, LEAVE_QUIET } },
-	[END_CLIENT] = { "client-error", { LEAVE_QUIET, LEAVE_RESET } },
-	[END_REMOTE] = { "destination-error", { LEAVE_RESET, LEAVE_QUIET } },
-	[END_IDLE] = { "idle", { LEAVE_ORDERLY, LEAVE_ORDERLY } },
-	[END_NO_DESTINATION] = { "no-destination",
-	    { LEAVE_ORDERLY, LEAVE_QUIET } },
-	[END_HANDSHAKE] = { "handshake", { LEAVE_RAW, LEAVE_QUIET } },
-	[END_HANDSHAKE_TIMEOUT] = { "handshake-timeout",
-	    { LEAVE_RAW, LEAVE_QUIET } },
-	[END_PROXY_HEADER] = { "proxy-header", { LEAVE_RAW, LEAVE_QUIET } },
-	[END_MAVIS] = { "mavis", { LEAVE_ORDERLY, LEAVE_QUIET } },
-	[END_SESSION_TIMEOUT] = { "session-timeout",
-	    { LEAVE_ORDERLY, LEAVE_ORDERLY } },
-	[END_LOCAL] = { "local-error", { LEAVE_ORDERLY, LEAVE_RESET } },
-	[END_KILLED] = { "killed", { LEAVE_RESET, LEAVE_RESET } },
+	[END_DONE] = { { LEAVE_QUIET, LEAVE_QUIET } },
+	[END_CLIENT] = { { LEAVE_QUIET, LEAVE_RESET } },
+	[END_REMOTE] = { { LEAVE_RESET, LEAVE_QUIET } },
+	[END_IDLE] = { { LEAVE_ORDERLY, LEAVE_ORDERLY } },
+	[END_NO_DESTINATION] = { { LEAVE_ORDERLY, LEAVE_QUIET } },
+	[END_HANDSHAKE] = { { LEAVE_RAW, LEAVE_QUIET } },
+	[END_HANDSHAKE_TIMEOUT] = { { LEAVE_RAW, LEAVE_QUIET } },
+	[END_PROXY_HEADER] = { { LEAVE_RAW, LEAVE_QUIET } },
+	[END_MAVIS] = { { LEAVE_ORDERLY, LEAVE_QUIET } },
+	[END_SESSION_TIMEOUT] = { { LEAVE_ORDERLY, LEAVE_ORDERLY } },
+	[END_LOCAL] = { { LEAVE_ORDERLY, LEAVE_RESET } },
+	[END_KILLED] = { { LEAVE_RESET, LEAVE_RESET } },
 };
 
 const char *
 session_end_name(enum session_end end)
 {
-	return ends[end].name;
+	return board_ends[end];
 }
 
 const char *
@@ -448,6 +446,16 @@ session_hung(struct session *s, enum side side)
 
 /* ---- birth */
 
+/* Nobody else writes it: a load and a store. */
+static void
+listener_use(struct session *s, int by)
+{
+	_Atomic uint32_t *use = &s->listener->use;
+
+	atomic_store_explicit(use, atomic_load_explicit(use,
+	    memory_order_relaxed) + (uint32_t)by, memory_order_relaxed);
+}
+
 static int8_t
 listener_dscp(const struct worker *w, uint32_t listener)
 {
@@ -494,6 +502,8 @@ session_open(struct worker *w, const struct spawnd_conn *c)
 		return -1;
 	}
 	w->counter++;
+	s->listener = setup_listener(s->setup, c->listener);
+	listener_use(s, 1);
 	if (facts)
 		facts_set(s, c);
 	stream_init(&s->stream[CLIENT], c->fd);
@@ -617,6 +627,7 @@ session_close(struct session *s, enum session_end end)
 	if (s->remote != -1)
 		pick_release(s->setup->pick, &s->way, (size_t)s->remote);
 	pick_way_clear(&s->way);
+	listener_use(s, -1);
 	/* Counted before anybody can see the end: who comes again at once
 	 * finds the place that he has left. */
 	own_done(w->own, 1);
@@ -624,7 +635,7 @@ session_close(struct session *s, enum session_end end)
 	side_leave(s, CLIENT, cut ? LEAVE_RESET : ends[end].leave[CLIENT]);
 	flow_clear(w, &s->flow[CLIENT]);
 	flow_clear(w, &s->flow[REMOTE]);
-	board_add(&w->column->ended[end], 1);
+	own_ended(w->own, end);
 	session_unlink(s);
 	session_again(s);
 }

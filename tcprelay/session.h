@@ -33,7 +33,7 @@ enum session_state {
 	SESSION_CLOSED
 };
 
-/* How a session ended; also the index on the board. 7.11 */
+/* How a session ended: an index of board_ends[], in its order. 7.11 */
 enum session_end {
 	END_DONE, END_CLIENT, END_REMOTE, END_IDLE, END_NO_DESTINATION,
 	END_HANDSHAKE, END_HANDSHAKE_TIMEOUT, END_PROXY_HEADER, END_MAVIS,
@@ -59,7 +59,8 @@ struct facts {
  * end of the round in which it was closed, see session_again().
  */
 struct session {
-	struct setup	*setup;		/* a reference */
+	struct setup	*setup;		/* a reference, and so is */
+	struct board_cell *listener;	/* where it is counted */
 	struct session	*prev, *next;
 	struct session	*again;		/* next one on that list */
 	struct stream	 stream[SIDES];

@@ -51,6 +51,10 @@ setup_unref(struct setup *u)
 	for (link = &u->worker->setups; *link != u; link = &(*link)->next)
 		continue;
 	*link = u->next;
+	for (size_t i = 0; i < u->nlisteners; i++)
+		if (u->listeners[i] != &u->worker->nowhere)
+			board_drop(u->listeners[i]);
+	free(u->listeners);
 	pick_free(u->pick);
 	config_tls_free(u->config, u->server, u->clients);
 	keyproc_unref(u->keys);
@@ -62,11 +66,35 @@ setup_unref(struct setup *u)
 static struct board_cell *
 setup_cell(struct worker *w, const struct config_remote *r)
 {
-	struct board *b = own_board(w->own);
-	int row = board_find(b, BOARD_DESTINATION, r->identity);
+	return board_hold(own_board(w->own), own_column(w->own),
+	    BOARD_DESTINATION, r->identity);
+}
 
-	return row == -1 ? NULL :
-	    board_cell(b, own_column(w->own), (unsigned)row);
+static int
+setup_listeners(struct setup *u)
+{
+	const struct spawnd_conf *c = &u->compiled->broker;
+
+	u->listeners = calloc(c->nlisteners + 1, sizeof(*u->listeners));
+	if (u->listeners == NULL)
+		return -1;
+	/* the one more is for what inetd gave us */
+	for (; u->nlisteners <= c->nlisteners; u->nlisteners++) {
+		struct board_cell *cell = own_listener(u->worker->own,
+		    u->nlisteners < c->nlisteners ?
+		    &c->listeners[u->nlisteners] : NULL);
+
+		u->listeners[u->nlisteners] = cell != NULL ? cell :
+		    &u->worker->nowhere;
+	}
+	return 0;
+}
+
+struct board_cell *
+setup_listener(const struct setup *u, uint32_t index)
+{
+	return index < u->nlisteners ? u->listeners[index] :
+	    &u->worker->nowhere;
 }
 
 static int
@@ -186,7 +214,8 @@ worker_prepare(struct worker *w, struct compiled *c, struct diag *diag)
 	struct setup *u = setup_new(w, c);
 
 	worker_forget(w);
-	if (u == NULL || !setup_keys(w, u) || setup_pick(u) == -1) {
+	if (u == NULL || !setup_keys(w, u) || setup_pick(u) == -1 ||
+	    setup_listeners(u) == -1) {
 		diag_fail(diag, NULL, EX_OSERR, "out of memory");
 		setup_unref(u);
 		return -1;
@@ -211,7 +240,6 @@ worker_commit(struct worker *w)
 		return;
 	w->next = NULL;
 	w->now = u;
-	w->column = board_column(own_board(w->own), own_column(w->own));
 	w->seat = board_seat(own_board(w->own), own_column(w->own));
 	pick_adopt(u->pick, former == NULL ? NULL : former->pick);
 	/* The master may have entered new rows since. */

@@ -39,6 +39,8 @@ struct setup {
 	struct pick		*pick;
 	struct tls_server	*server;	/* NULL: no TLS listener */
 	struct tls_client	**clients;	/* by remote; NULL: none */
+	struct board_cell	**listeners;	/* by index, each held */
+	size_t			 nlisteners;
 	struct keyproc		*keys;	/* who signs for both; NULL: we */
 	struct setup		*next;	/* on the worker's list */
 	uint64_t		 idle, connect, handshake;	/* ns, idle 0 */
@@ -58,7 +60,7 @@ struct worker {
 	unsigned		 piped;		/* of them, holding data */
 	struct setup		*now, *next;	/* in force, prepared */
 	struct setup		*setups;	/* all, the newest first */
-	struct board_column	*column;
+	struct board_cell	 nowhere;	/* nobody wants to know */
 	struct board_seat	*seat;
 	uint64_t		 counter;	/* sessions so far */
 	struct session		*sessions;	/* all that are not closed */
@@ -80,6 +82,8 @@ struct worker {
 extern const struct worker_ops relay_worker_ops;
 
 void	 setup_unref(struct setup *);
+/* Where the sessions of a listener are counted; never NULL. */
+struct board_cell *setup_listener(const struct setup *, uint32_t index);
 /* Are there descriptors for that many pipes beside all possible sessions? */
 bool	 worker_spare(const struct worker *, unsigned pipes);
 /* Something was borrowed, or came back, that is to be given to the system

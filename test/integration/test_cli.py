@@ -96,8 +96,8 @@ def test_usage_is_called_by_its_name(tmp_path):
 
 @PROGRAMS
 @pytest.mark.parametrize("args, what", [
-    (["-s", "f"], "-s"), (["--status", "f"], "-s"),
-    (["--plan", "f"], "--plan"), (["--json", "--plan", "f"], "--json"),
+    (["--json", "f"], "--json"), (["-P", "--json", "f"], "--json"),
+    (["--plan", "f"], "--plan"),
     (["-k", "key", "f"], "-k: 'f' is no URL"),
 ])
 def test_refused(program, args, what):
@@ -650,7 +650,6 @@ LATER = """refresh = 60
 regex-match-case = yes
 syslog filter = 0xff
 id = spawnd {{
-	status socket = "{dir}/status"
 	listen = {{ address = 127.0.0.1 port = {port} flag = accounting
 		aaa.protocol = radius.tcp }}
 	spawn {{ ipc key = 5 instances min = 1 instances max = 1 }}
@@ -661,7 +660,7 @@ id = tcprelay {{
 }}
 """
 LATER_SAID = ["refresh",
-              "regex-match-case", "syslog filter", "status socket",
+              "regex-match-case", "syslog filter",
               "flag = accounting", "aaa.protocol", "ipc key", "key process"]
 
 
@@ -679,7 +678,6 @@ def test_later_versions(service, port, tmp_path):
     s = service(LATER.format(port=port, dir=tmp_path))
     s.wait_for("worker starting")
     said_once(s.lines)
-    assert not (tmp_path / "status").exists()
 
 
 def test_what_is_refused(config, port):

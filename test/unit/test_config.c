@@ -839,6 +839,7 @@ test_rows(void **state)
 	try_compile(&t, source_gather(NULL));
 	c = t.compiled->worker;
 	assert_int_equal(board_open(&board, 2, 8), 0);
+	board.head->generation = 7;
 	config_rows(t.compiled, &board, 7);
 	for (int i = 0; i < 3; i++) {
 		row[i] = board_find(&board, BOARD_DESTINATION,
@@ -848,12 +849,22 @@ test_rows(void **state)
 		    c->remotes[i].identity);
 	}
 	assert_int_equal(board_row(&board, (unsigned)row[0])->weight, 3);
+	/* what is being prepared shows nothing new */
+	config_rows(t.compiled, &board, 8);
+	assert_int_equal(board_row(&board, (unsigned)row[0])->generation, 7);
+	board.head->generation = 8;
 	config_rows(t.compiled, &board, 8);
 	for (int i = 0; i < 3; i++) {
 		assert_int_equal(board_find(&board, BOARD_DESTINATION,
 		    c->remotes[i].identity), row[i]);
 		assert_int_equal(board_row(&board,
 		    (unsigned)row[i])->generation, 8);
+		assert_int_equal(board_row(&board, (unsigned)row[i])->order,
+		    i);
+		assert_string_equal(board_row(&board,
+		    (unsigned)row[i])->text, c->remotes[i].text);
+		assert_string_equal(board_row(&board,
+		    (unsigned)row[i])->label, c->remotes[i].pool);
 	}
 	assert_int_equal(board_find(&board, BOARD_DESTINATION, "x"), -1);
 	board_close(&board);

@@ -297,7 +297,7 @@ test_adopt(void **state)
 {
 	const unsigned weights[] = { 1, 1, 1 };
 	struct pick *p = pick_of(weights, 3, 0, 60 * SECOND), *q;
-	struct board_cell cell = { .use = 0 };
+	struct board_cell cell = { .held = 1 };
 	struct pick_entry entries[] = {
 		{ "new", 1, NULL }, { "2", 1, NULL }, { "0", 2, &cell },
 	};
@@ -327,7 +327,9 @@ test_adopt(void **state)
 	pick_way_clear(&old);
 	pick_free(p);
 	assert_int_equal(stay(q, 0, 62 * SECOND), 2);
+	assert_int_equal(cell.held, 1);
 	pick_free(q);
+	assert_int_equal(cell.held, 0);
 }
 
 /* The row is found later: what was counted is counted there. */
@@ -336,7 +338,7 @@ test_late_row(void **state)
 {
 	const unsigned weights[] = { 1 };
 	struct pick *p = pick_of(weights, 1, 0, 0);
-	struct board_cell cell = { .use = 0 };
+	struct board_cell cell = { .held = 1 };
 
 	(void)state;
 	assert_true(pick_cell_private(p, 0));
@@ -349,7 +351,36 @@ test_late_row(void **state)
 	assert_int_equal(cell.in, 17);
 	leave(p, 0);
 	assert_int_equal(cell.use, 0);
+	assert_int_equal(cell.held, 1);
 	pick_free(p);
+	assert_int_equal(cell.held, 0);
+}
+
+/*
+ * A row is held as long as somebody might count there: by two configurations
+ * twice, and not at all after the last of them.
+ */
+static void
+test_held(void **state)
+{
+	struct board_cell cell = { .held = 1 };
+	struct pick_entry entry = { "a", 1, &cell };
+	struct pick *p = pick_new(&entry, 1, 0, 0), *q;
+
+	(void)state;
+	pick_adopt(p, NULL);
+	cell.held++;			/* board_hold() once more */
+	q = pick_new(&entry, 1, 0, 0);
+	pick_adopt(q, p);
+	assert_int_equal(cell.held, 1);	/* one member, shared */
+	pick_free(p);
+	assert_int_equal(cell.held, 1);
+	cell.held++;
+	p = pick_new(&entry, 1, 0, 0);	/* and one that is never adopted */
+	pick_free(p);
+	assert_int_equal(cell.held, 1);
+	pick_free(q);
+	assert_int_equal(cell.held, 0);
 }
 
 /* ---- against the rule, read plainly */
@@ -443,6 +474,7 @@ main(void)
 		cmocka_unit_test(test_nothing_to_choose),
 		cmocka_unit_test(test_adopt),
 		cmocka_unit_test(test_late_row),
+		cmocka_unit_test(test_held),
 		cmocka_unit_test(test_against_model),
 	};
 
