@@ -198,10 +198,10 @@ notify_loop(struct ev *ev)
 void
 notify_ready(void)
 {
-	char text[TEXT_MAX];
-
-	snprintf(text, sizeof(text), "READY=1\nMAINPID=%ld", (long)getpid());
-	tell(getpid() == notify.started ? "READY=1" : text);
+	if (getpid() == notify.started)
+		tell("READY=1");
+	else
+		notify_hand(getpid());
 }
 
 /* The manager compares the time with that of its own request. */
@@ -230,6 +230,31 @@ notify_mainpid(pid_t pid)
 
 	snprintf(text, sizeof(text), "MAINPID=%ld", (long)pid);
 	tell(text);
+}
+
+void
+notify_hand(pid_t pid)
+{
+	char text[TEXT_MAX];
+
+	snprintf(text, sizeof(text), "READY=1\nMAINPID=%ld", (long)pid);
+	tell(text);
+}
+
+void
+notify_alive(void)
+{
+	static struct timespec last;
+	struct timespec now;
+	uint64_t ns;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	ns = (uint64_t)(now.tv_sec - last.tv_sec) * EV_SECOND +
+	    (uint64_t)now.tv_nsec - (uint64_t)last.tv_nsec;
+	if (notify.fd == 0 || notify.period == 0 || ns < notify.period)
+		return;
+	last = now;
+	(void)put("WATCHDOG=1");
 }
 
 /* ---- status ---- */

@@ -27,8 +27,15 @@ void	 notify_loop(struct ev *);
 void	 notify_ready(void);
 void	 notify_reloading(void);
 void	 notify_stopping(void);
-/* Another process is the service from now on. */
+/*
+ * Another process is the service from now on. A manager may listen to the
+ * one only that it knows as that (NotifyAccess=main), so whoever is it hands
+ * it on: notify_hand() to one that is ready.
+ */
 void	 notify_mainpid(pid_t);
+void	 notify_hand(pid_t);
+/* A keep-alive if one is due, for who has no loop. */
+void	 notify_alive(void);
 /* One line for the operator; the same again costs nothing, and what changes
  * all the time is sent every two seconds. */
 void	 notify_status(const char *, ...)

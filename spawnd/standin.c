@@ -59,6 +59,7 @@ standin_wait(int socket, pid_t parent, bool *killed)
 
 	*killed = false;
 	for (;;) {
+		notify_alive();
 		if (said_ready(&socket))
 			return STANDIN_ENDS;
 		if (getppid() != parent) {

@@ -523,8 +523,11 @@ standin_run(struct master *m, int socket, pid_t parent)
 	title_set(ev_clock(m->ev), "%s: standing in for the upgrade of "
 	    "process %ld", m->start->base, (long)parent);
 	orphans_note(m);
-	if (standin_wait(socket, parent, &killed) == STANDIN_ENDS)
+	if (standin_wait(socket, parent, &killed) == STANDIN_ENDS) {
+		/* from who is the service for the manager to who is it */
+		notify_hand(parent);
 		_exit(0);
+	}
 	close(socket);
 	standin_take(m, killed);
 }

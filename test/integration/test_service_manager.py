@@ -14,6 +14,8 @@ import pytest
 
 import lib
 import ops
+import test_upgrade as upgrades
+from test_upgrade import stub	# noqa: F401, a fixture
 
 # as a service manager does it, between fork and exec: descriptors from 3 on,
 # the process id of who is started
@@ -797,3 +799,107 @@ def test_fast_reloads(passed, backend, manager):
                 len(s.grep("reload: started")) == n
 
         lib.wait_until(settled, "an end of reloads")
+
+
+# ---- upgrade
+
+def heard(manager, pid):
+    """What a manager hears that listens to the main process only
+    (NotifyAccess=main): (main process, [word, ...])."""
+    words = []
+    with manager.changed:
+        messages = list(manager.messages)
+    for sender, text in messages:
+        if sender != pid:
+            continue
+        for line in text.splitlines():
+            key, _, value = line.partition("=")
+            words.append(key)
+            if key == "MAINPID":
+                pid = int(value)
+    return pid, words
+
+
+def after_reload(words):
+    """Each RELOADING has come to its READY."""
+    states = [w for w in words if w in ("READY", "RELOADING")]
+    return "RELOADING" in states and states[-1] == "READY"
+
+
+def test_upgrade(passed, backend, manager, tmp_path):
+    """The program is another one, the sockets are those that were passed;
+    the manager knows at any time which process the service is."""
+    echo = backend(lib.Echo)
+    program = tmp_path / "tcprelay"
+    upgrades.replace(program)
+    a, pa = listening()
+    with a:
+        s = passed(relay(echo.remote, "name = web realm = r1"), {"web": a},
+                   program=program,
+                   env={"NOTIFY_SOCKET": manager.path, "WATCHDOG_PID": "self",
+                        "WATCHDOG_USEC": "400000"})
+        with ops.Stream(pa) as one:
+            for n in range(2):
+                upgrades.replace(program)
+                upgrades.upgrade(s)
+                lib.echo_once(pa)
+                one.goes_on()
+
+                def settled():
+                    main, words = heard(manager, s.pid)
+                    return main == s.pid and after_reload(words) and \
+                        words.count("RELOADING") == n + 1
+
+                lib.wait_until(settled, "the word of the new program")
+                since = manager.mark()
+                manager.wait_for("^WATCHDOG=1$", since, count=2)
+        s.reload(relay(echo.remote))		# it still is what was passed
+        s.wait_for("no listen block describes it any more")
+        lib.echo_once(pa)
+        s.reload(relay(echo.remote, "name = web realm = r2"))
+        lib.echo_once(pa)
+        s.wait_for("realm=r2 ")
+        for pid in s.workers():
+            assert inode(a) not in lib.descriptors(pid).values()
+    assert s.stop() == 0
+    assert heard(manager, s.pid)[1][-1] == "STOPPING"
+
+
+def test_upgrade_that_fails(passed, backend, manager, tmp_path, stub):
+    """The former program goes on as another process, and the manager has
+    been told before it could see the other one end; while nothing is decided
+    yet there are keep-alives."""
+    echo = backend(lib.Echo)
+    program = tmp_path / "tcprelay"
+    upgrades.replace(program)
+    go = tmp_path / "go"
+    bad = stub(f'while (access("{go}", F_OK)) usleep(1000)')
+    pidfile = tmp_path / "pid"
+    a, pa = listening()
+    with a:
+        s = passed(relay(echo.remote, "name = web",
+                         broker=f"pidfile = {pidfile}"), {"web": a},
+                   program=program, clean=False,
+                   env={"NOTIFY_SOCKET": manager.path, "WATCHDOG_PID": "self",
+                        "WATCHDOG_USEC": "200000"})
+        with ops.Stream(pa) as one:
+            upgrades.replace(program, bad)
+            s.send_signal(signal.SIGHUP)
+            lib.wait_until(lambda: heard(manager, s.pid)[0] != s.pid,
+                           "the stand-in")
+            standin = heard(manager, s.pid)[0]
+            before = heard(manager, s.pid)[1].count("WATCHDOG")
+            lib.wait_until(lambda: heard(manager, s.pid)[1].count(
+                "WATCHDOG") >= before + 3, "keep-alives")
+            go.touch()
+            old = upgrades.Old(s, pidfile)
+            assert old.pid == standin == heard(manager, s.pid)[0]
+            one.goes_on()
+            lib.echo_once(pa)
+            lib.wait_until(lambda: after_reload(heard(manager, s.pid)[1]),
+                           "the end of the reload")
+            s.wait()
+            since = manager.mark()
+            manager.wait_for("^WATCHDOG=1$", since, count=2)
+        old.stop()
+    assert heard(manager, s.pid)[1][-1] == "STOPPING"
