@@ -38,8 +38,8 @@ refresh_interval(unsigned seconds, unsigned failures, uint32_t random)
 		s *= 2;
 	if (s > most)
 		s = most;
-	return s * EV_SECOND / 10 * 9 +
-	    s * EV_SECOND / 5 / UINT32_MAX * random;
+	/* in ms, since a week in ns times 2^32 is too much */
+	return (s * 900 + s * 200 * random / UINT32_MAX) * EV_MS;
 }
 
 /* Without it all machines that were started at once ask at once. */
