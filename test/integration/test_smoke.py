@@ -245,3 +245,14 @@ def test_json_log(service, backend, port):
     assert session["role"] == "worker" and session["worker"] in (1, 2)
     start = [x for x in lines if x.get("msg", "").startswith("listening on")]
     assert start and start[0]["role"] == "master"
+
+
+def test_url_needs_libcurl():
+    """Every build says what it is that it cannot do."""
+    r = lib.run(lib.TCPRELAY, "-P", "gopher://config.example.net/x")
+    assert r.returncode == 66
+    features = (lib.BUILD / "features.h").read_text()
+    assert r.stderr == ("cannot fetch gopher://config.example.net/x: "
+                        "scheme 'gopher' not permitted\n"
+                        if "define HAVE_LIBCURL 1" in features
+                        else "URL configurations need libcurl\n")
