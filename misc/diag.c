@@ -320,6 +320,18 @@ diag_first_text(const struct diag *d, const struct diag_place **place)
 
 /* ---- showing ---- */
 
+void
+diag_each_error(const struct diag *d, void (*error)(void *,
+    const struct diag_place *, const char *), void *ctx)
+{
+	struct entry **all = diag_sorted(d);
+
+	for (size_t i = 0; all != NULL && all[i] != NULL; i++)
+		if (!all[i]->warning)
+			error(ctx, all[i]->place, all[i]->text);
+	free(all);
+}
+
 /* The offending line, and a caret below the offending byte. */
 static void
 source_show(FILE *fp, const struct source *source,

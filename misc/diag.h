@@ -40,6 +40,10 @@ const char	*diag_first(struct diag *, char *buf, size_t size);
 /* The same in parts; *place NULL: none. NULL: there is no error. */
 const char	*diag_first_text(const struct diag *,
 		    const struct diag_place **place);
+/* Every error, in order; place NULL: none. */
+void		 diag_each_error(const struct diag *, void (*error)(void *ctx,
+		    const struct diag_place *place, const char *text),
+		    void *ctx);
 /* Everything, in order, to fp as "FILE:LINE: MESSAGE" lines (with the
  * offending line and a caret when show_source), warnings prefixed. */
 void		 diag_print(struct diag *, FILE *fp, const struct source *,

@@ -13,6 +13,7 @@
 #include "conf_listen.h"
 #include "facts.h"
 #include "program.h"
+#include "rows.h"
 #include "spawnd.h"
 
 #define ENDPOINT_TEXT	(NET_TEXT + 80)
@@ -20,7 +21,7 @@
 
 /* ---- listeners ---- */
 
-/* As listener_same() tells them apart. */
+/* What tells them apart, in words. */
 static const char *
 endpoint_text(const struct listener_conf *l, char buf[static ENDPOINT_TEXT])
 {
@@ -58,7 +59,7 @@ listener_shown(const struct spawnd_conf *c, size_t i, const char *endpoint,
 	const struct listener_conf *l = &c->listeners[i];
 
 	if (!l->named)
-		return NULL;
+		return endpoint;
 	snprintf(buf, ENDPOINT_TEXT + 80, "%s", l->name);
 	if ((i > 0 && strcmp(c->listeners[i - 1].name, l->name) == 0) ||
 	    (i + 1 < c->nlisteners &&
@@ -166,11 +167,18 @@ listener_facts(struct facts *f, const struct spawnd_conf *c, size_t i)
 {
 	const struct listener_conf *l = &c->listeners[i];
 	char endpoint[ENDPOINT_TEXT], shown[ENDPOINT_TEXT + 80], text[24];
+	char row[BOARD_NAME];
 	struct fact base = { .kind = FACT_LISTENER,
-	    .row_kind = BOARD_LISTENER, .row = l->name };
+	    .row_kind = BOARD_LISTENER };
 
-	base.name = endpoint_text(l, endpoint);
+	endpoint_text(l, endpoint);
+	base.name = base.row = rows_listener(l, row);
 	base.shown = listener_shown(c, i, endpoint, shown);
+	if (*base.row == '\0') {		/* there is no such row */
+		base.name = endpoint;
+		base.row_kind = 0;
+		base.row = NULL;
+	}
 	facts_text(f, &base, NULL, endpoint, NULL);
 	if (l->named)
 		facts_text(f, &base, "name", l->name, NULL);

@@ -47,7 +47,7 @@ struct start {
 	uint32_t	 debug;
 	bool		 stderr_copy;	/* -D */
 	bool		 background, foreground, single, check;
-	bool		 status, json;	/* -s, and how */
+	bool		 status, plan, json;	/* -s, --plan, and how */
 	struct inherit	 inherit;	/* sockets passed to us */
 	/* what the program before us left to us; NULL: a start */
 	struct upgrade_state *handed;

@@ -187,7 +187,8 @@ reload_commit(struct master *m)
 		if (p->generation == m->generation && p->state == PROC_READY)
 			logs_send(p);
 	pidfile_switch(m, m->conf.conf->broker.pidfile);
-	statussock_reloaded(m);
+	if (r->kind != RELOAD_FILE)		/* else facts tell */
+		statussock_reloaded(m);
 	mechanism_tell(m, old.conf->source);
 	log_line("reload: done, %u kept, %u added, %u removed, %u workers "
 	    "kept, %u replaced", sum.kept, sum.added, sum.removed,

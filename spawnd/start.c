@@ -25,6 +25,7 @@
 #include "master.h"
 #include "notify.h"
 #include "own.h"
+#include "plan.h"
 #include "postmortem.h"
 #include "self.h"
 #include "show.h"
@@ -51,6 +52,8 @@ usage(FILE *fp, const char *name)
 	    "usage: %s [-1DPbfv] [-I id] [-i id] [-d level] [-k keyfile] "
 	    "[-p pidfile] FILE [id]\n"
 	    "       %s -s [-I id] [-p pidfile] [--json] FILE [id]\n"
+	    "       %s --plan [-I id] [-i id] [-k keyfile] [-p pidfile] "
+	    "[--json] FILE [id]\n"
 	    "  -P        check FILE and end\n"
 	    "  -f, -b    stay in the foreground, go to the background\n"
 	    "  -1        single process: accept and serve in one\n"
@@ -60,8 +63,10 @@ usage(FILE *fp, const char *name)
 	    "  -i ID     section of the workers\n"
 	    "  -p FILE   pid file\n"
 	    "  -k FILE   public key that must have signed FILE, a URL\n"
-	    "  -s        show what the running service does; --json: as JSON\n"
-	    "  -v, -h    version, this text\n", name, name);
+	    "  -s        show what the running service does\n"
+	    "  --plan    show what a reload with FILE would change there\n"
+	    "  --json    either as JSON\n"
+	    "  -v, -h    version, this text\n", name, name, name);
 }
 
 void
@@ -140,10 +145,7 @@ option_take(struct start *s, const struct program *program, int c)
 		return 0;
 	case 's': s->status = true; return -1;
 	case OPTION_JSON: s->json = true; return -1;
-	case OPTION_PLAN:
-		fprintf(stderr, "%s: --plan: not available in this version\n",
-		    s->base);
-		return EX_USAGE;
+	case OPTION_PLAN: s->plan = true; return -1;
 	default:
 		break;
 	}
@@ -172,7 +174,11 @@ options_read(struct start *s, const struct program *program, int argc,
 		fprintf(stderr, "%s: -1: a broker needs workers\n", s->base);
 		return EX_USAGE;
 	}
-	if (s->json && !s->status) {
+	if (s->status && s->plan) {
+		fprintf(stderr, "%s: --plan: not with -s\n", s->base);
+		return EX_USAGE;
+	}
+	if (s->json && !s->status && !s->plan) {
 		fprintf(stderr, "%s: --json: what is to be shown?\n",
 		    s->base);
 		usage(stderr, s->base);
@@ -352,6 +358,8 @@ spawnd_main(const struct program *program, int argc, char **argv)
 	s.image = &image;
 	if (s.status)
 		return show_status(&s, program, s.json);
+	if (s.plan)
+		return plan_main(&s, program);
 	if (s.check)
 		return check_only(&s, program);
 	if ((status = adopt_read(&s.handed)) != 0)

@@ -97,7 +97,7 @@ def test_usage_is_called_by_its_name(tmp_path):
 @PROGRAMS
 @pytest.mark.parametrize("args, what", [
     (["--json", "f"], "--json"), (["-P", "--json", "f"], "--json"),
-    (["--plan", "f"], "--plan"),
+    (["-s", "--plan", "f"], "--plan: not with -s"),
     (["-k", "key", "f"], "-k: 'f' is no URL"),
 ])
 def test_refused(program, args, what):
