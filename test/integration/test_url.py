@@ -893,3 +893,26 @@ id = tcprelay {{
     w.put("/remotes.conf", "foo\n")
     sign(w, signer, "/remotes.conf")
     s.reload(expect=rf"refused, {w.url('/remotes.conf')}:1: Expected")
+
+
+@pytest.mark.tls
+def test_sample(server, service, backend, port, certs, signer, tmp_path):
+    w = server({"/relay/remotes.conf": f"remote = {{ {backend().remote} }}\n"},
+               pair=certs.ecdsa)
+    body = (lib.TOP / "sample" / "url.cfg").read_text()
+    for old, new in [("/etc/tcprelay/config.pub", signer.public("one")),
+                     ("/run/tcprelay.pid", tmp_path / "pid"),
+                     ("listen = { port = 8080 }",
+                      f"listen = {{ address = 127.0.0.1 port = {port} }}"),
+                     ("https://config.example.net", w.url(""))]:
+        assert old in body
+        body = body.replace(old, str(new))
+    env = {**NO_PROXY, "SSL_CERT_FILE": certs.ca,
+           "STATE_DIRECTORY": tmp_path / "state"}
+    s = service(body, start=False, env=env)
+    assert check(s.file, env=env)[0] == 66
+    sign(w, signer, "/relay/remotes.conf")
+    assert check(s.file, env=env) == (0, [])
+    s.start()
+    lib.echo_once(port)
+    wait_copies(tmp_path)
