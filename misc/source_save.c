@@ -17,6 +17,9 @@
 #define BUNDLE_MAGIC	UINT64_C(0x3162756e64777073)
 #define SECRETS_MAGIC	UINT64_C(0x31736563726e7773)
 
+#define NEED_FACTOR	64u
+#define NEED_LEAST	(4u << 20)
+
 struct bundle_head {
 	uint64_t	magic;
 	uint64_t	records;
@@ -248,10 +251,35 @@ bad:
 	return -1;
 }
 
+/*
+ * Without memory a compiler ends its process, which may be a service that
+ * has a good configuration. So more than it will need must be there to begin
+ * with: thirty times the text was measured.
+ */
+static bool
+replay_possible(int fd)
+{
+	struct stat st;
+	void *p;
+
+	if (fstat(fd, &st) == -1 || st.st_size < 0 ||
+	    (uintmax_t)st.st_size > SIZE_MAX / NEED_FACTOR / 2) {
+		errno = EBADMSG;
+		return false;
+	}
+	/* the compiler must not see that nothing is done with it */
+	p = malloc((size_t)st.st_size * NEED_FACTOR + NEED_LEAST);
+	*(void *volatile *)&p = p;
+	free(p);
+	if (p == NULL)
+		errno = ENOMEM;
+	return p != NULL;
+}
+
 struct source *
 source_replay(int bundle_fd, int secrets_fd)
 {
-	struct source *s = source_empty();
+	struct source *s = replay_possible(bundle_fd) ? source_empty() : NULL;
 	const int fds[2] = { bundle_fd, secrets_fd };
 	int error;
 

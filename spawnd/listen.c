@@ -112,12 +112,22 @@ listener_ref(struct listener *l)
 	return l;
 }
 
+static void
+own_free(struct listener *l)
+{
+	if (l->own != NULL)
+		free((char *)(uintptr_t)l->own->vrf);
+	free(l->own);
+	l->own = NULL;
+}
+
 void
 listener_unref(struct listener *l)
 {
 	if (--l->refs > 0)
 		return;
 	sticky_free(l->sticky);
+	own_free(l);
 	free(l);
 }
 
@@ -225,6 +235,12 @@ overlap(const struct listener_conf *a, const struct listener_conf *b)
 	    b->vrf != NULL && strcmp(a->vrf, b->vrf) == 0);
 }
 
+const struct listener_conf *
+listener_endpoint(const struct listener *l)
+{
+	return l->own != NULL ? l->own : l->conf;
+}
+
 /* How many listeners of ours l overlaps with; they permit it or not. */
 static unsigned
 neighbours_set(const struct listener *l, int on)
@@ -234,8 +250,8 @@ neighbours_set(const struct listener *l, int on)
 
 	for (const struct listener *o = l->master->listeners; o != NULL;
 	    o = o->next)
-		if (o != l && o->fd != -1 && overlap(o->conf, l->conf) &&
-		    beside_set(o->fd, on) == 0)
+		if (o != l && o->fd != -1 && overlap(listener_endpoint(o),
+		    listener_endpoint(l)) && beside_set(o->fd, on) == 0)
 			n++;
 	errno = reason;
 	return n;
@@ -419,7 +435,9 @@ listener_close(struct listener *l)
 	ev_timer_stop(m->ev, &l->retry);
 	ev_timer_stop(m->ev, &l->pause);
 	socket_close(l);
+	/* who still waits is of no listener that a worker knows */
 	l->conf = NULL;
+	l->record.listener = UINT32_MAX;
 	listener_unref(l);
 }
 
@@ -450,36 +468,76 @@ options_usual(const struct listener_conf *c, const struct listener_conf *was,
 	return out;
 }
 
+/* A thousand of them cost nothing then. */
+static bool
+options_equal(const struct listener_conf *a, const struct listener_conf *b)
+{
+	const struct net_keepalive *x = &a->keepalive, *y = &b->keepalive;
+
+	return a->dscp == b->dscp && x->count == y->count &&
+	    x->idle == y->idle && x->interval == y->interval &&
+	    a->mode == b->mode && a->uid == b->uid && a->gid == b->gid;
+}
+
 void
 listener_adopt(struct listener *l, const struct listener_conf *c,
     uint32_t generation)
 {
 	int family = l->addr.sa.sa_family;
-	struct listener_conf usual = options_usual(c, l->conf, family);
+	const struct listener_conf *former = l->conf;
+	struct listener_conf usual;
 
-	if (!sticky_equal(&l->conf->sticky, &c->sticky)) {
+	if (!sticky_equal(&former->sticky, &c->sticky)) {
 		sticky_free(l->sticky);
 		l->sticky = NULL;
 	}
 	if (c->plain && !l->conf->plain)
 		log_line("%s: no listen block describes it any more",
 		    l->text);
+	if (!l->aside)
+		own_free(l);
 	l->conf = c;
 	l->generation = generation;
 	l->fresh = false;
 	sticky_set_up(l);
 	record_set(l);
 	text_set(l);
-	if (l->fd == -1)
+	if (l->fd == -1 || former == c)
 		return;
 	if (c->passed != NULL) {
 		passed_options(l);
 		return;
 	}
-	if (options_set(l->fd, &usual, family) == -1 ||
-	    (family == AF_UNIX && unix_ours(l) && unix_finish(&usual) == -1))
+	usual = options_usual(c, former, family);
+	if (!options_equal(c, former) &&
+	    (options_set(l->fd, &usual, family) == -1 ||
+	    (family == AF_UNIX && unix_ours(l) &&
+	    unix_finish(&usual) == -1)))
 		log_warn("%s: options: %s", l->text, strerror(errno));
-	(void)listen(l->fd, backlog_of(l));
+	if (former->backlog != c->backlog ||
+	    former->overload_backlog != c->overload_backlog)
+		(void)listen(l->fd, backlog_of(l));
+}
+
+/* The endpoint outlives the configuration it comes from. */
+bool
+listener_set_aside(struct listener *l, const struct listener_conf *c,
+    uint32_t generation)
+{
+	if (l->own == NULL) {
+		if ((l->own = malloc(sizeof(*l->own))) == NULL)
+			return false;
+		*l->own = *l->conf;
+		if (l->conf->vrf != NULL && (l->own->vrf =
+		    strdup(l->conf->vrf)) == NULL) {
+			own_free(l);
+			return false;
+		}
+		l->own->name = NULL;
+		log_line("%s stays open beside its successor", l->text);
+	}
+	listener_adopt(l, c, generation);
+	return true;
 }
 
 void

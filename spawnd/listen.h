@@ -43,6 +43,10 @@ struct listener {
 	bool			 mute;		/* fresh: bound, no more */
 	const struct listener_conf *heir;	/* while a reload prepares: what
 						   it becomes; NULL: it goes */
+	bool			 aside;		/* while a reload prepares: it
+						   becomes another door of heir */
+	struct listener_conf	*own;		/* of another door of conf: its
+						   own endpoint; NULL */
 	unsigned		 holders;	/* workers it is lent to */
 	unsigned		 expect, full;	/* see listener_readable */
 	struct ev_timer		 retry, pause;
@@ -74,6 +78,11 @@ void	 listener_close(struct listener *);
 /* The same endpoint with other settings, from the next accept on. */
 void	 listener_adopt(struct listener *, const struct listener_conf *,
 	    uint32_t generation);
+/* Another door of c's listener, see heirs.h. false: there is no memory. */
+bool	 listener_set_aside(struct listener *, const struct listener_conf *,
+	    uint32_t generation);
+/* What its socket is bound to. */
+const struct listener_conf *listener_endpoint(const struct listener *);
 /* Writes the listener's part of a record anew. */
 void	 listener_record(struct listener *, struct hand *);
 /* Workers accept there (whether or not one holds it now). */

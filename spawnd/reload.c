@@ -242,6 +242,7 @@ workers_prepare(struct master *m, bool same_board)
 		}
 	}
 	r->fresh_needed = adopt < min ? min - adopt : 0;
+	r->asked = adopt > 0 || r->fresh_needed > 0;
 	start_fresh(m);
 }
 
@@ -311,7 +312,7 @@ reload_look(struct master *m)
 			ready += p->prepared;
 			pending += !p->prepared;
 		}
-	if (pending == 0 && (ready > 0 || r->fresh_needed == 0))
+	if (pending == 0 && (ready > 0 || !r->asked))
 		reload_switch(m);
 	else if (ready > 0 && (waited >= ENOUGH || m->adopt != NULL))
 		reload_switch(m);
@@ -338,15 +339,26 @@ reload_proc_failed(struct proc *p)
 }
 
 void
+reload_proc_lost(struct proc *p)
+{
+	struct reload *r = p->master->reload;
+
+	if (r != NULL && r->state == RELOAD_PREPARING &&
+	    p->asked == r->generation && p->generation != r->generation)
+		r->fresh_needed++;	/* one less goes on in place */
+	reload_proc_failed(p);
+}
+
+void
 reload_proc_gone(struct proc *p)
 {
 	struct reload *r = p->master->reload;
 
-	p->asked = 0;
 	if (r != NULL && r->state == RELOAD_PREPARING &&
 	    p->generation == r->generation)
 		r->fresh_failed++;
-	reload_proc_ready(p);
+	reload_proc_lost(p);
+	p->asked = 0;
 }
 
 /* ---- beginning ---- */

@@ -32,9 +32,11 @@ const struct loaded *reload_conf(const struct master *, uint32_t generation);
 /* m->facts, of the first configuration. */
 void	 reload_facts(struct master *);
 
-/* What the preparation waits for. */
+/* What the preparation waits for: it is ready, it refuses, its channel has
+ * ended, it was reaped. */
 void	 reload_proc_ready(struct proc *);
 void	 reload_proc_failed(struct proc *);
+void	 reload_proc_lost(struct proc *);
 void	 reload_proc_gone(struct proc *);
 /* Lent sockets are being called back. */
 bool	 reload_revoking(const struct master *);

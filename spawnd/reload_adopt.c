@@ -23,24 +23,28 @@
 
 #define REVOKE_WAIT	(5 * EV_SECOND)
 
-/* In the order of the file; gives those it does not have any more. */
+/* In the order of the file, those set aside behind them; gives those that it
+ * does not have any more. */
 static struct listener *
 listeners_sort(struct master *m, size_t n)
 {
-	struct listener *gone = NULL, **end = &m->listeners, *l, *next;
+	struct listener *gone = NULL, *aside = NULL, *l, *next;
+	struct listener **end = &m->listeners;
 
 	for (l = m->listeners; l != NULL; l = next) {
+		struct listener **to = l->heir == NULL ? &gone : &aside;
+
 		next = l->next;
-		if (l->heir != NULL)
+		if (l->heir != NULL && !l->aside)
 			continue;
-		l->next = gone;
-		gone = l;
+		l->next = *to;
+		*to = l;
 	}
 	for (size_t i = 0; i < n; i++) {
 		*end = m->reload->listeners[i];
 		end = &(*end)->next;
 	}
-	*end = NULL;
+	*end = aside;
 	return gone;
 }
 
@@ -55,9 +59,19 @@ listeners_switch(struct master *m, uint32_t generation,
 	struct listener *gone = listeners_sort(m,
 	    m->conf.conf->broker.nendpoints), *next;
 
-	for (struct listener *l = m->listeners; l != NULL; l = l->next) {
-		sum->added += l->fresh;
-		sum->kept += !l->fresh;
+	for (struct listener **lp = &m->listeners, *l; (l = *lp) != NULL; ) {
+		bool added = l->fresh || (l->own != NULL && !l->aside);
+
+		lp = &l->next;
+		if (l->aside) {
+			/* what it had is in a successor's hands anyway */
+			sum->removed += l->own == NULL;
+			if (!listener_set_aside(l, l->heir, generation))
+				log_warn("%s: %s", l->text, strerror(errno));
+			continue;
+		}
+		sum->added += added;
+		sum->kept += !added;
 		listener_adopt(l, l->heir, generation);
 	}
 	for (; gone != NULL; gone = next) {
@@ -227,7 +241,7 @@ reload_revoked(struct master *m)
 static bool
 must_revoke(const struct listener *l)
 {
-	return l->heir == NULL || l->heir->index != l->conf->index ||
+	return l->heir == NULL || l->aside || l->heir->index != l->conf->index ||
 	    l->heir->accept != ACCEPT_WORKERS;
 }
 

@@ -30,6 +30,7 @@ struct reload {
 	uint32_t		 generation;
 	uint64_t		 began;		/* of the preparation */
 	struct ev_timer		 timer;
+	bool			 asked;		/* somebody; else nobody is waited for */
 	unsigned		 fresh_needed;	/* workers to be started */
 	unsigned		 fresh_failed;
 	struct listener		**listeners;	/* by index in conf */

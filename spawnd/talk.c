@@ -397,7 +397,7 @@ channel_ended(struct proc *p)
 	if (p->state != PROC_DEAD && p->pid > 0)
 		proc_set(p, PROC_ENDING);
 	hand_move(p, false);
-	reload_proc_failed(p);
+	reload_proc_lost(p);
 	master_changed(p->master);
 }
 
