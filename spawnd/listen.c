@@ -475,8 +475,7 @@ options_equal(const struct listener_conf *a, const struct listener_conf *b)
 	const struct net_keepalive *x = &a->keepalive, *y = &b->keepalive;
 
 	return a->dscp == b->dscp && x->count == y->count &&
-	    x->idle == y->idle && x->interval == y->interval &&
-	    a->mode == b->mode && a->uid == b->uid && a->gid == b->gid;
+	    x->idle == y->idle && x->interval == y->interval;
 }
 
 void
@@ -509,10 +508,9 @@ listener_adopt(struct listener *l, const struct listener_conf *c,
 		return;
 	}
 	usual = options_usual(c, former, family);
-	if (!options_equal(c, former) &&
-	    (options_set(l->fd, &usual, family) == -1 ||
-	    (family == AF_UNIX && unix_ours(l) &&
-	    unix_finish(&usual) == -1)))
+	if ((!options_equal(c, former) &&
+	    options_set(l->fd, &usual, family) == -1) ||
+	    (family == AF_UNIX && unix_ours(l) && unix_finish(&usual) == -1))
 		log_warn("%s: options: %s", l->text, strerror(errno));
 	if (former->backlog != c->backlog ||
 	    former->overload_backlog != c->overload_backlog)

@@ -899,6 +899,8 @@ def test_master_killed_under_transfers(service, backend, port):
         clients.append(threading.Thread(target=transfer, args=(seed,),
                                         daemon=True))
         clients[-1].start()
+    # connected may mean queued: they are sessions when the peer has them
+    lib.wait_until(lambda: peer.active == 4, "the sessions")
     half.wait(lib.TIMEOUT)
     os.kill(s.pid, signal.SIGKILL)
     for c in clients:
