@@ -451,8 +451,10 @@ head_good(const struct head *head, off_t size)
 	return true;
 }
 
+/* ranks: the last one of each kind; things stand in their order. */
 static bool
-record_good(const struct facts *f, const struct record *r)
+record_good(const struct facts *f, const struct record *r,
+    uint32_t ranks[FACT_OPTION + 1])
 {
 	const uint32_t places[] = { r->name, r->option, r->value, r->usual,
 	    r->row, r->shown };
@@ -460,9 +462,13 @@ record_good(const struct facts *f, const struct record *r)
 	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++)
 		if (places[i] >= f->len)
 			return false;
-	return r->kind <= FACT_OPTION && r->effect <= EFFECT_RESTART &&
-	    r->secret <= 1 && r->name != 0 && r->value != 0 &&
-	    r->row_kind <= BOARD_LISTENER &&
+	if (r->kind > FACT_OPTION || (r->rank != 0 &&
+	    (r->option != 0 || r->rank <= ranks[r->kind])))
+		return false;
+	if (r->rank != 0)
+		ranks[r->kind] = r->rank;
+	return r->effect <= EFFECT_RESTART && r->secret <= 1 &&
+	    r->name != 0 && r->value != 0 && r->row_kind <= BOARD_LISTENER &&
 	    (r->row_kind != 0) == (r->row != 0);
 }
 
@@ -470,6 +476,7 @@ record_good(const struct facts *f, const struct record *r)
 static int
 load(struct facts *f, int fd)
 {
+	uint32_t ranks[FACT_OPTION + 1] = { 0 };
 	struct head head;
 	struct stat st;
 	size_t records, at;
@@ -494,8 +501,10 @@ load(struct facts *f, int fd)
 	if (f->text[0] != '\0' || f->text[f->len - 1] != '\0')
 		return -1;
 	for (uint32_t i = 0; i < f->n; i++) {
-		if (!record_good(f, &f->records[i]) || find(f, f,
-		    &f->records[i], &at, STEPS_MAX) != NULL || at == SIZE_MAX)
+		struct record *r = &f->records[i];
+
+		if (!record_good(f, r, ranks) ||
+		    find(f, f, r, &at, STEPS_MAX) != NULL || at == SIZE_MAX)
 			return -1;
 		f->table[at] = i;
 	}

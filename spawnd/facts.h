@@ -37,7 +37,8 @@ struct fact {
 	uint32_t	 row_kind;	/* BOARD_LISTENER, BOARD_DESTINATION:
 					   the sessions behind it are those of
 					   the row; 0: all of the service */
-	uint32_t	 rank;		/* position, where order matters; 0 */
+	uint32_t	 rank;		/* position, where order matters, the
+					   first one first; 0 */
 	const char	*name;		/* with option unique in its kind: one
 					   that is not gets "#2" */
 	const char	*option;

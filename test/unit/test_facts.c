@@ -634,8 +634,8 @@ static const struct directive {
 	{ "exec", SPAWN, "exec = /bin/true", "exec = /bin/false",
 	    "~2 exec: /bin/true > /bin/false (2)\n"
 	    "~2 id: true > false (2)\n" },
-	{ "id", SPAWN, "", "id = x } } id = x { tls cert = /c remote { address = "
-	    "127.0.0.1 port = 9 } } id = spawnd { spawn {",
+	{ "id", SPAWN, "", "id = x } } id = x { tls cert = /c remote { "
+	    "address = 127.0.0.1 port = 9 } } id = spawnd { spawn {",
 	    "~2 id: tcprelay > x (2)\n-4 sni /s (1)\n" },
 	{ "config", SPAWN, "exec = /bin/true", "exec = /bin/true config = /x",
 	    "~2 config: none > /x (2)\n" },
