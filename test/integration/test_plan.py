@@ -573,6 +573,30 @@ def test_sections_by_option(service, conf, tmp_path):
     assert r.returncode == 1 and "no section with id 'spawnd'" in r.stderr
 
 
+def test_pid_file_by_option(service, conf, tmp_path):
+    """As init scripts do it: the socket is beside that file."""
+    text = conf.text().replace("pidfile", "# pidfile")
+    s = ready(service(text, args=["-p", tmp_path / "other"]))
+    assert plan(s, None, "-p", tmp_path / "other").changes == []
+    r = run(s.file)
+    assert (r.returncode, r.stderr) == (1, "tcprelay: no 'status socket'\n")
+
+
+def test_page():
+    """The example of the manual is what is printed."""
+    page = (lib.TOP / "doc/tcprelay.8").read_text()
+    begin = page.index("\n~ listener")
+    lines = page[begin + 1:page.index("\n.Ed", begin)].splitlines()
+    assert len(lines) == 4
+    for line in lines[:-1]:
+        assert LINE.fullmatch(line), line
+    assert LAST.fullmatch(lines[-1]).group(1) == "3"
+    listed = page[page.index(".Ss Plan"):]
+    for effect in ("now", "new sessions", "replaces workers",
+                   "restart needed"):
+        assert f".It Cm {effect}\n" in listed
+
+
 def test_very_many(service, tmp_path, port, backend):
     """More than the board was made for: then there is another one, and
     workers that do not have it."""
