@@ -14,6 +14,7 @@
 #include "accept.h"
 #include "acl.h"
 #include "crew.h"
+#include "datagram.h"
 #include "hand.h"
 #include "listen.h"
 #include "master.h"
@@ -35,6 +36,8 @@ enum accept_outcome {
 static void
 refused(struct listener *l, const struct net_addr *peer, unsigned line)
 {
+	const char *what = l->conf->type == SOCK_DGRAM ? "datagram" :
+	    "connection";
 	char text[NET_TEXT];
 	unsigned held = 0;
 
@@ -43,13 +46,25 @@ refused(struct listener *l, const struct net_addr *peer, unsigned line)
 	    &held))
 		return;
 	if (held > 0)
-		log_line("%u more connections refused", held);
+		log_line("%u more %ss refused", held, what);
 	if (line > 0)
-		log_line("connection from [%s] refused by line %u",
+		log_line("%s from [%s] refused by line %u", what,
 		    net_ip_text(peer, text), line);
 	else
-		log_line("connection from [%s] refused, no line permits it",
+		log_line("%s from [%s] refused, no line permits it", what,
 		    net_ip_text(peer, text));
+}
+
+bool
+accept_permits(struct listener *l, const struct net_addr *peer)
+{
+	const struct acl *acl = &l->master->conf.conf->broker.acl;
+	unsigned line = 0;
+
+	if (acl->n == 0 || acl_permits(acl, &peer->sa, &line))
+		return true;
+	refused(l, peer, line);
+	return false;
 }
 
 /* Overload: the client sees an end or a reset instead of silence. */
@@ -72,8 +87,8 @@ pause_cb(void *ctx)
 }
 
 /* One of those who wait sees the policy; the others wait 100 ms. */
-static void
-out_of_descriptors(struct listener *l, int reason)
+void
+accept_pause(struct listener *l, int reason)
 {
 	struct master *m = l->master;
 	unsigned held = 0;
@@ -84,6 +99,7 @@ out_of_descriptors(struct listener *l, int reason)
 		    "out of descriptors (accept: %s)" : "accept: %s",
 		    strerror(reason));
 	if ((reason == EMFILE || reason == ENFILE) && m->reserve != -1 &&
+	    l->conf->type != SOCK_DGRAM &&
 	    m->conf.conf->broker.overload != OVERLOAD_QUEUE) {
 		close(m->reserve);
 		if ((fd = net_accept(l->fd, NULL)) != -1) {
@@ -116,7 +132,7 @@ accept_failed(struct listener *l)
 	case ENOTSOCK:
 	case EOPNOTSUPP:
 		/* the last four are no client's doing: never spin */
-		out_of_descriptors(l, errno);
+		accept_pause(l, errno);
 		return ACCEPT_STOP;
 	default:
 		return ACCEPT_TAKEN;	/* that client is gone, next one */
@@ -150,8 +166,8 @@ sticky_choice(struct listener *l, const struct net_addr *peer,
 	return number != 0 ? crew_find(l->master, number) : NULL;
 }
 
-static struct hand *
-hand_make(struct listener *l, int fd, const struct net_addr *peer)
+struct hand *
+accept_hand(struct listener *l, int fd, const struct net_addr *peer)
 {
 	struct master *m = l->master;
 	struct hand *h = hand_new(m, l, fd);
@@ -167,18 +183,21 @@ hand_make(struct listener *l, int fd, const struct net_addr *peer)
 	return h;
 }
 
-/* To the worker that sticky, the choice made before, or a start names. */
-static void
-hand_out(struct listener *l, struct hand *h, const struct net_addr *peer,
+/* To the worker that has the same client's last datagram, that sticky, the
+ * choice made before, or a start names. */
+void
+accept_give(struct listener *l, struct hand *h, const struct net_addr *peer,
     enum dispatch_verdict v, struct proc *p)
 {
 	struct master *m = l->master;
 	struct sticky_key key;
 	bool has_key;
-	struct proc *sticky = sticky_choice(l, peer, &key, &has_key);
+	struct proc *before = sticky_choice(l, peer, &key, &has_key), *last;
 
-	if (sticky != NULL)
-		p = sticky;
+	if (h->datagram != NULL && (last = datagram_worker(h)) != NULL)
+		before = last;
+	if (before != NULL)
+		p = before;
 	else if (v == DISPATCH_START)
 		p = crew_start(m);
 	if (p == NULL) {
@@ -197,30 +216,25 @@ hand_out(struct listener *l, struct hand *h, const struct net_addr *peer,
 static enum accept_outcome
 accept_one(struct listener *l, enum dispatch_verdict v, struct proc *p)
 {
-	struct master *m = l->master;
-	const struct acl *acl = &m->conf.conf->broker.acl;
 	struct net_addr peer;
-	unsigned line = 0;
 	int fd = net_accept(l->fd, &peer);
 	struct hand *h;
 
 	if (fd == -1)
 		return accept_failed(l);
-	if (acl->n > 0 && !acl_permits(acl, &peer.sa, &line)) {
-		refused(l, &peer, line);
+	if (!accept_permits(l, &peer))
 		close(fd);
-	} else if (v == DISPATCH_OVERLOAD)
+	else if (v == DISPATCH_OVERLOAD)
 		shed(l, fd);
-	else if ((h = hand_make(l, fd, &peer)) != NULL) {
+	else if ((h = accept_hand(l, fd, &peer)) != NULL) {
 		listener_accepted(l);
-		hand_out(l, h, &peer, v, p);
+		accept_give(l, h, &peer, v, p);
 	}
 	return ACCEPT_TAKEN;
 }
 
-/* Whether another one may be accepted now, and for whom. */
-static bool
-room(struct listener *l, enum dispatch_verdict *v, struct proc **p)
+bool
+accept_room(struct listener *l, enum dispatch_verdict *v, struct proc **p)
 {
 	struct master *m = l->master;
 
@@ -274,7 +288,7 @@ accept_readable(void *ctx, int fd)
 	int queued = -1;
 
 	crew_refresh(m);
-	while (n < limit && room(l, &v, &p) &&
+	while (n < limit && accept_room(l, &v, &p) &&
 	    (what = accept_one(l, v, p)) == ACCEPT_TAKEN)
 		if (++n == 1 && (queued = net_queued(fd)) >= 0)
 			limit = queued < BATCH ? 1 + (unsigned)queued : BATCH;
@@ -283,6 +297,18 @@ accept_readable(void *ctx, int fd)
 	overload_look(m);
 	listeners_update(m);
 	master_stir(m);
+}
+
+void
+accept_whatever(struct master *m, enum dispatch_verdict *v, struct proc **p)
+{
+	*p = NULL;
+	*v = crew_pick(m, p);
+	/* the limits are for those who come, these are here */
+	if (*v == DISPATCH_OVERLOAD)
+		*v = DISPATCH_WAIT;
+	if (*p == NULL && *v == DISPATCH_WAIT)
+		*p = crew_least(m);
 }
 
 void
@@ -297,12 +323,7 @@ accept_all(struct listener *l)
 		struct proc *p = NULL;
 
 		crew_refresh(l->master);
-		v = crew_pick(l->master, &p);
-		/* the limits are for those who come, these are here */
-		if (v == DISPATCH_OVERLOAD)
-			v = DISPATCH_WAIT;
-		if (p == NULL && v == DISPATCH_WAIT)
-			p = crew_least(l->master);
+		accept_whatever(l->master, &v, &p);
 		what = accept_one(l, v, p);
 	}
 }

@@ -177,7 +177,8 @@ channel_check(const void *data, size_t len, unsigned nfds, bool from_master,
 	if (why != NULL)
 		return why;
 	if (nfds < channel_want(h.type, payload) &&
-	    h.type != CHANNEL_BATCHED && h.type != CHANNEL_ACCEPT)
+	    h.type != CHANNEL_BATCHED && h.type != CHANNEL_ACCEPT &&
+	    h.type != CHANNEL_UDPDATA)
 		return "too few descriptors";
 	return NULL;
 }

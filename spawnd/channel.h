@@ -132,7 +132,7 @@ struct channel_message {
 /*
  * One message into buf (CHANNEL_MAX bytes, 8-aligned). Malformed ones are
  * logged (rate limited), their descriptors closed, and IGNORED returned,
- * except BATCH and ACCEPT with too few descriptors: those are GOT.
+ * except BATCH, ACCEPT and UDPDATA with too few descriptors: those are GOT.
  */
 enum channel_result channel_recv(struct channel *, void *buf,
 	    struct channel_message *);

@@ -132,6 +132,17 @@ crew_find(struct master *m, uint32_t number)
 }
 
 struct proc *
+crew_same(struct master *m, uint32_t number)
+{
+	for (size_t i = 0; i < m->crew.n; i++)
+		if (m->crew.procs[i]->number == number)
+			return m->crew.workers[i].eligible &&
+			    !m->crew.workers[i].blocked ?
+			    m->crew.procs[i] : NULL;
+	return NULL;
+}
+
+struct proc *
 crew_least(struct master *m)
 {
 	const struct crew *c = &m->crew;

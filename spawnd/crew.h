@@ -24,6 +24,8 @@ struct proc *crew_start(struct master *);
 bool	 crew_may_start(const struct master *);
 /* The worker of that number, if it may be taken out of turn; NULL. */
 struct proc *crew_find(struct master *, uint32_t number);
+/* The same for one more of a client that it has: full or not. */
+struct proc *crew_same(struct master *, uint32_t number);
 /* The least used of those who can be given something, full or not; NULL. */
 struct proc *crew_least(struct master *);
 /* p was given one more connection. */

@@ -12,6 +12,7 @@
 #include "../misc/log.h"
 #include "../misc/net.h"
 #include "crew.h"
+#include "datagram.h"
 #include "hand.h"
 #include "listen.h"
 #include "master.h"
@@ -36,6 +37,7 @@ hand_new(struct master *m, struct listener *l, int fd)
 	h->next = NULL;
 	h->listener = listener_ref(l);
 	h->fd = fd;
+	h->datagram = NULL;
 	h->tries = 0;
 	h->moved = false;
 	h->taken = 0;
@@ -47,9 +49,17 @@ hand_free(struct master *m, struct hand *h)
 {
 	if (h->fd != -1)
 		close(h->fd);
+	free(h->datagram);
 	listener_unref(h->listener);
 	h->next = m->free_hands;
 	m->free_hands = h;
+}
+
+/* Whether there is something that another worker could be given. */
+static bool
+hand_live(const struct hand *h)
+{
+	return h->fd != -1 || h->datagram != NULL;
 }
 
 void
@@ -101,6 +111,8 @@ hand_give(struct proc *p, struct hand *h)
 {
 	struct master *m = p->master;
 
+	if (h->datagram != NULL)
+		datagram_given(h, p);
 	hand_push(&p->out, h);
 	p->users++;
 	p->idle_since = 0;
@@ -118,10 +130,17 @@ hand_place(struct master *m, struct hand *h, const struct proc *except)
 	struct proc *p = NULL;
 	enum dispatch_verdict v;
 
+	if (h->datagram != NULL && !datagram_ready(h)) {
+		datagram_unready(m, h);
+		return;
+	}
 	crew_refresh(m);
 	if (except != NULL)
 		crew_except(m, except);
-	v = crew_pick(m, &p);
+	if (h->datagram != NULL && (p = datagram_worker(h)) != NULL)
+		v = DISPATCH_TAKE;
+	else
+		v = crew_pick(m, &p);
 	if (v == DISPATCH_START)
 		p = crew_start(m);
 	if (p != NULL && p != except)
@@ -252,6 +271,10 @@ hand_sent(struct proc *p, struct hand *h)
 	if (p->owes == 0)
 		p->owes = ev_now(m->ev);
 	hand_push(&p->kept, h);
+	if (h->datagram != NULL) {
+		close(h->fd);
+		h->fd = -1;
+	}
 	if (p->seats == NULL)
 		return;
 	seat = board_seat(&p->seats->board, p->column);
@@ -299,49 +322,70 @@ local_set(struct hand *h)
 		memcpy(h->record.local, &local.ss, local.len);
 }
 
-/* The first n connections due to p, n >= 1. */
+/* As it is now, if the configuration has changed since. */
+static void
+record_refresh(const struct proc *p, struct hand *h)
+{
+	if (h->generation != p->generation)
+		listener_record(h->listener, h);
+	h->record.handed = ev_now(p->master->ev);
+}
+
+/* The first connections due to p, of which the very first is a stream. */
 static unsigned
 batch_make(struct proc *p, struct channel_record *records, int *fds)
 {
-	uint64_t now = ev_now(p->master->ev);
 	unsigned max = p->channel.features & FEATURE_BATCH ? CHANNEL_BATCH : 1;
 	unsigned n = 0;
 
-	for (struct hand *h = p->out.first; h != NULL && n < max;
-	    h = h->next) {
-		if (h->generation != p->generation)
-			listener_record(h->listener, h);
+	for (struct hand *h = p->out.first; h != NULL && n < max &&
+	    h->datagram == NULL; h = h->next) {
+		record_refresh(p, h);
 		if (p->channel.features == 0)
 			local_set(h);
-		h->record.handed = now;
 		records[n] = h->record;
 		fds[n++] = h->fd;
 	}
 	return n;
 }
 
+/* One message with what is due first. How many connections that were; 0: it
+ * cannot be sent now. */
+static unsigned
+send_first(struct proc *p)
+{
+	static struct channel_record records[CHANNEL_BATCH];
+	struct channel_batch head = { 0, 0 };
+	struct hand *h = p->out.first;
+	int fds[CHANNEL_BATCH];
+	unsigned n;
+
+	if (h->datagram != NULL) {
+		record_refresh(p, h);
+		return datagram_send(p, h);
+	}
+	head.n = n = batch_make(p, records, fds);
+	if (n == 1 ? !proc_send(p, CHANNEL_ACCEPT, records,
+	    sizeof(*records), NULL, 0, fds, 1) :
+	    !proc_send(p, CHANNEL_BATCHED, &head, sizeof(head),
+	    records, n * sizeof(*records), fds, n))
+		return 0;
+	return n;
+}
+
 void
 hand_flush(struct proc *p)
 {
-	static struct channel_record records[CHANNEL_BATCH];
-	int fds[CHANNEL_BATCH];
+	unsigned n;
 
 	if (p->master->single != NULL && p->pid == 0) {
 		single_flush(p);
 		return;
 	}
-	while (p->out.n > 0 && p->state == PROC_READY && !p->blocked) {
-		unsigned n = batch_make(p, records, fds);
-		struct channel_batch head = { n, 0 };
-
-		if (n == 1 ? !proc_send(p, CHANNEL_ACCEPT, records,
-		    sizeof(*records), NULL, 0, fds, 1) :
-		    !proc_send(p, CHANNEL_BATCHED, &head, sizeof(head),
-		    records, n * sizeof(*records), fds, n))
-			break;
+	while (p->out.n > 0 && p->state == PROC_READY && !p->blocked &&
+	    (n = send_first(p)) > 0)
 		while (n-- > 0)
 			hand_sent(p, hand_pop(&p->out));
-	}
 	if (p->out.n > 0 && p->state != PROC_STARTING)
 		scatter(p, &p->out);
 	if (p->kept.n > 0 && p->seats != NULL)
@@ -440,7 +484,7 @@ hand_untaken(const struct proc *p)
 	uint32_t n = p->out.n;
 
 	for (const struct hand *h = p->kept.first; h != NULL; h = h->next)
-		n += h->taken == 0 && h->fd != -1;
+		n += h->taken == 0 && hand_live(h);
 	return n;
 }
 
@@ -453,6 +497,8 @@ move_copy(struct proc *p, struct hand *h)
 	h->fd = -1;
 	if (copy == NULL)
 		return;
+	copy->datagram = h->datagram;
+	h->datagram = NULL;
 	copy->record = h->record;
 	copy->generation = h->generation;
 	copy->tries = h->tries;
@@ -473,7 +519,7 @@ hand_returned(struct proc *p, uint64_t id, uint32_t reason)
 	}
 	if (h == NULL)
 		return;		/* too late: closed with the worker's */
-	if (!h->moved && h->fd != -1)
+	if (!h->moved && hand_live(h))
 		move_copy(p, h);
 	h->moved = false;
 	if (p->seats == NULL)
@@ -487,7 +533,7 @@ move_kept(struct proc *p)
 	struct hand *h;
 
 	while ((h = hand_pop(&p->kept)) != NULL) {
-		if (h->fd == -1 || h->taken != 0) {
+		if (!hand_live(h) || h->taken != 0) {
 			hand_free(p->master, h);
 			continue;
 		}
@@ -508,7 +554,7 @@ hand_move(struct proc *p, bool alive)
 		return;
 	}
 	for (struct hand *h = p->kept.first; h != NULL; h = h->next)
-		if (h->fd != -1 && h->taken == 0) {
+		if (hand_live(h) && h->taken == 0) {
 			h->moved = true;
 			p->passed++;
 			if (p->users > 0)

@@ -10,11 +10,18 @@
 
 #include "channel.h"
 
+struct datagram;
 struct listener;
 struct master;
 struct proc;
 
 /*
+ * A connection, or a datagram with a socket that is connected to its client.
+ * Of a stream a copy of the descriptor is kept until it is TAKEN. The socket
+ * of a datagram is closed as soon as it is sent, since a copy would swallow
+ * what the client sends next; the datagram itself is kept, and gets another
+ * socket if another worker gets it.
+ *
  * Owned by the queue it stands on: its worker's `out` (not sent yet), its
  * worker's `kept` (sent, TAKEN not seen or not long ago), or the master's
  * `homeless`.
@@ -23,7 +30,9 @@ struct hand {
 	struct hand		*next;
 	struct listener		*listener;	/* a reference */
 	int			 fd;		/* -1: given to another, or
-						   returned */
+						   returned, or none yet */
+	struct datagram		*datagram;	/* owned; NULL: a stream, or
+						   given to another */
 	uint16_t		 tries;		/* workers that had it */
 	bool			 moved;		/* the worker that has the
 						   message must not take it */

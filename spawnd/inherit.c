@@ -184,13 +184,19 @@ enum inetd { INETD_NO, INETD_WAIT, INETD_NOWAIT };
 
 /* A UNIX socket may be anything that a supervisor has left there. */
 static enum inetd
-inetd_look(void)
+inetd_look(const struct program *program)
 {
-	struct net_addr addr;
+	struct net_addr addr, peer;
+	int type = option(0, SOL_SOCKET, SO_TYPE);
 
 	if (net_local(0, &addr) == -1 ||
-	    (addr.sa.sa_family != AF_INET && addr.sa.sa_family != AF_INET6) ||
-	    option(0, SOL_SOCKET, SO_TYPE) != SOCK_STREAM)
+	    (addr.sa.sa_family != AF_INET && addr.sa.sa_family != AF_INET6))
+		return INETD_NO;
+	/* a relay has no use for datagrams */
+	if (type == SOCK_DGRAM && program->broker_only &&
+	    net_port(&addr) != 0 && net_peer(0, &peer) == -1)
+		return INETD_WAIT;
+	if (type != SOCK_STREAM)
 		return INETD_NO;
 	if (option(0, SOL_SOCKET, SO_ACCEPTCONN) == 1)
 		return INETD_WAIT;
@@ -239,7 +245,7 @@ inherit_take(struct inherit *in, const struct program *program,
 	(void)unsetenv("LISTEN_FDNAMES");
 	if (status != 0)
 		return status;
-	switch (inetd_look()) {
+	switch (inetd_look(program)) {
 	case INETD_NO:
 		break;
 	case INETD_WAIT:
@@ -359,7 +365,8 @@ plain_add(struct fill *f, unsigned socket, uint32_t index, struct diag *d)
 		.backlog = BACKLOG, .overload_backlog = BACKLOG, .dscp = -1,
 	};
 
-	if (p->type != SOCK_STREAM)
+	if (p->type != SOCK_STREAM && (p->type != SOCK_DGRAM ||
+	    p->addr.sa.sa_family == AF_UNIX))
 		diag_error(d, NULL, "the socket '%s' that was passed is %s, "
 		    "and no listen block has its name or address", p->name,
 		    type_name(p->type));

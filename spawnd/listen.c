@@ -11,6 +11,7 @@
 #include "../misc/log.h"
 #include "../misc/net.h"
 #include "accept.h"
+#include "datagram.h"
 #include "hand.h"
 #include "lend.h"
 #include "listen.h"
@@ -22,6 +23,14 @@
 #include "sticky.h"
 
 static const struct ev_ops listener_ops = { .readable = accept_readable };
+static const struct ev_ops datagram_ops = { .readable = datagram_readable };
+
+/* Of IP; UNIX datagrams have nobody to answer to, and are refused. */
+static bool
+is_datagram(const struct listener *l)
+{
+	return l->conf->type == SOCK_DGRAM;
+}
 
 /* ---- life ---- */
 
@@ -55,7 +64,8 @@ text_set(struct listener *l)
 		snprintf(l->text, sizeof(l->text), "'%s'", l->conf->name);
 		return;
 	}
-	snprintf(l->text, sizeof(l->text), "%s%s", net_text(&l->addr, addr),
+	snprintf(l->text, sizeof(l->text), "%s%s%s", net_text(&l->addr, addr),
+	    is_datagram(l) ? " UDP" : "",
 	    l->addr.sa.sa_family == AF_INET6 && net_is_any(&l->addr) &&
 	    !l->conf->v6only ? " (IPv4 and IPv6)" : "");
 }
@@ -127,6 +137,7 @@ listener_unref(struct listener *l)
 	if (--l->refs > 0)
 		return;
 	sticky_free(l->sticky);
+	datagram_recent_free(l->recent);
 	own_free(l);
 	free(l);
 }
@@ -189,7 +200,9 @@ bind_socket(int fd, const struct listener_conf *c,
 	if (addr->sa.sa_family == AF_UNIX)
 		return net_unix_stale(addr) == -1 ? -1 :
 		    bind(fd, &addr->sa, addr->len);
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == -1)
+	if (c->type == SOCK_DGRAM ?
+	    datagram_prepare(fd, addr->sa.sa_family) == -1 :
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == -1)
 		return -1;
 	if (addr->sa.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6,
 	    IPV6_V6ONLY, &v6only, sizeof(v6only)) == -1)
@@ -262,15 +275,20 @@ socket_open(const struct listener *l, bool beside)
 {
 	const struct listener_conf *c = l->conf;
 	int family = l->addr.sa.sa_family;
-	int fd = net_socket(family, c->type, c->protocol);
+	int fd;
 
-	if (fd == -1)
+	if (is_datagram(l) && family == AF_UNIX) {
+		errno = EOPNOTSUPP;
+		return -1;
+	}
+	if ((fd = net_socket(family, c->type, c->protocol)) == -1)
 		return -1;
 	if ((beside && beside_set(fd, 1) == -1) ||
 	    bind_socket(fd, c, &l->addr) == -1 ||
 	    options_set(fd, c, family) == -1 ||
 	    (family == AF_UNIX && unix_finish(c) == -1) ||
-	    (!(beside && l->fresh) && listen(fd, backlog_of(l)) == -1) ||
+	    (!is_datagram(l) && !(beside && l->fresh) &&
+	    listen(fd, backlog_of(l)) == -1) ||
 	    (beside && beside_set(fd, 0) == -1)) {
 		net_close(fd);
 		return -1;
@@ -294,7 +312,12 @@ passed_options(struct listener *l)
 static int
 passed_open(struct listener *l)
 {
-	l->fd = l->conf->passed->fd;
+	int fd = l->conf->passed->fd;
+
+	if (is_datagram(l) && l->addr.sa.sa_family != AF_UNIX &&
+	    datagram_prepare(fd, l->addr.sa.sa_family) == -1)
+		return -1;
+	l->fd = fd;
 	passed_options(l);
 	return 0;
 }
@@ -391,7 +414,8 @@ watch_set(struct listener *l, bool on)
 	if (!ev_has(m->ev, l->fd)) {
 		/* whoever else holds it is woken one at a time */
 		if ((listener_lent(l) ? ev_add_shared : ev_add)(m->ev, l->fd,
-		    &listener_ops, l, EV_READ) == -1) {
+		    is_datagram(l) ? &datagram_ops : &listener_ops, l,
+		    EV_READ) == -1) {
 			log_err("cannot watch %s: %s", l->text,
 			    strerror(errno));
 			return;
@@ -423,7 +447,10 @@ listener_shut(struct listener *l)
 {
 	if (l->fd == -1)
 		return;
-	accept_all(l);
+	if (is_datagram(l))
+		datagram_all(l);
+	else
+		accept_all(l);
 	socket_close(l);
 }
 
@@ -512,8 +539,8 @@ listener_adopt(struct listener *l, const struct listener_conf *c,
 	    options_set(l->fd, &usual, family) == -1) ||
 	    (family == AF_UNIX && unix_ours(l) && unix_finish(&usual) == -1))
 		log_warn("%s: options: %s", l->text, strerror(errno));
-	if (former->backlog != c->backlog ||
-	    former->overload_backlog != c->overload_backlog)
+	if (!is_datagram(l) && (former->backlog != c->backlog ||
+	    former->overload_backlog != c->overload_backlog))
 		(void)listen(l->fd, backlog_of(l));
 }
 
@@ -637,7 +664,7 @@ void
 listeners_backlog(struct master *m)
 {
 	for (struct listener *l = m->listeners; l != NULL; l = l->next)
-		if (l->fd != -1 && l->conf->backlog !=
+		if (l->fd != -1 && !is_datagram(l) && l->conf->backlog !=
 		    l->conf->overload_backlog)
 			(void)listen(l->fd, backlog_of(l));
 }

@@ -15,6 +15,7 @@
 #include "channel.h"
 #include "conf.h"
 
+struct datagram_recent;
 struct hand;
 struct master;
 struct sticky;
@@ -51,6 +52,7 @@ struct listener {
 	unsigned		 expect, full;	/* see listener_readable */
 	struct ev_timer		 retry, pause;
 	struct sticky		*sticky;	/* its own cache; NULL */
+	struct datagram_recent	*recent;	/* of datagrams; NULL */
 	struct log_limit	 acl_limit;
 	struct board_cell	*cell;		/* where the master counts what
 						   it accepts and refuses; NULL */

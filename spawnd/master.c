@@ -12,6 +12,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "../misc/dgram.h"
 #include "../misc/log.h"
 #include "../misc/net.h"
 #include "../misc/title.h"
@@ -463,15 +464,6 @@ warn_accept_workers(const struct master *m)
 		}
 }
 
-static bool
-has_datagrams(const struct spawnd_conf *c)
-{
-	for (size_t i = 0; i < c->nlisteners; i++)
-		if (c->listeners[i].type == SOCK_DGRAM)
-			return true;
-	return false;
-}
-
 /* Options that this version reads and checks, and does nothing about. */
 static void
 warn_unavailable(const struct compiled *c)
@@ -481,7 +473,6 @@ warn_unavailable(const struct compiled *c)
 		const char	*name;
 	} options[] = {
 		{ c->broker.spawn.ipc_key > 0, "ipc key" },
-		{ has_datagrams(&c->broker), "protocol = UDP" },
 	};
 
 	for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++)
@@ -635,6 +626,7 @@ master_clear(struct master *m)
 		m->free_hands = h->next;
 		free(h);
 	}
+	dgrams_free(m->dgrams);
 	sticky_free(m->sticky);
 	statussock_close(m);
 	seats_clear(m);

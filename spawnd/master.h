@@ -20,6 +20,7 @@
 #include "tickets.h"
 
 struct adopt;
+struct dgrams;
 struct keys;
 struct listener;
 struct proc;
@@ -95,6 +96,7 @@ struct master {
 	struct proc		*unsent;	/* have connections to send */
 	struct ev_task		 flush;
 	struct ev_timer		 release;	/* of kept descriptors */
+	struct dgrams		*dgrams;	/* room to receive into; NULL */
 
 	struct sticky		*sticky;	/* the shared cache; NULL */
 	struct tickets		 tickets;

@@ -360,8 +360,13 @@ hands_note(struct upgrade_state *s, const struct hand_queue *q,
     uint32_t worker)
 {
 	for (const struct hand *h = q->first; h != NULL; h = h->next) {
-		struct upgrade_hand *u = &s->hands[s->nhands++];
+		struct upgrade_hand *u;
 
+		/* what is of no use without the datagram itself is lost, as
+		 * datagrams may be */
+		if (h->datagram != NULL)
+			continue;
+		u = &s->hands[s->nhands++];
 		u->taken = h->taken;
 		u->fd = h->fd;
 		u->worker = worker;

@@ -414,7 +414,7 @@ worker_message(struct spawnd_worker *w, struct channel_message *m,
 }
 
 /*
- * Delivered only behind its TAKEN: what the master may still give to another
+ * Delivered only behind its TAKEN: what a master may still give to another
  * worker must not be read by this one. Therefore TAKEN is never queued.
  */
 static int
@@ -431,14 +431,10 @@ worker_deliver(struct spawnd_worker *w, struct spawnd_conn *c)
 	}
 	memcpy(id.id, &w->held.id, sizeof(id.id));
 	if (channel_send(&w->ch, CHANNEL_TAKEN, &id, sizeof(id), NULL, 0,
-	    NULL, 0) == -1) {
-		if (worker_later())
-			return 0;
-		/* The master, if there is one, serves it elsewhere. */
-		w->holding = false;
-		close(w->held.fd);
+	    NULL, 0) == -1 && worker_later())
 		return 0;
-	}
+	/* A channel that failed is one without a master: what he handed out
+	 * last nobody else will serve. */
 	w->holding = false;
 	*c = w->held;
 	return 1;

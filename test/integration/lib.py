@@ -26,6 +26,7 @@ BUILD = pathlib.Path(os.environ.get("BUILDDIR", TOP / "build")).resolve()
 TCPRELAY = BUILD / "bin" / "tcprelay"
 SPAWND = BUILD / "bin" / "spawnd"
 HELLO = BUILD / "sample" / "hello"
+UDP_ECHO = BUILD / "sample" / "udp-echo"
 
 # Sanitized builds on two cores are slow; nothing waits longer than this.
 TIMEOUT = float(os.environ.get("TEST_TIMEOUT", "20"))

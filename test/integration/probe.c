@@ -1,10 +1,13 @@
 /*
  * A worker for tests, on the plain channel. It tells each client what it knows
  * of the connection, in one line, and echoes then; a line that begins with '!'
- * is an order. What it is to do wrong is the first word of its id:
+ * is an order. Datagrams likewise, of which the first comes with the
+ * connection. What it is to do wrong is the first word of its id:
  *
  *	version, bad-config, exit-N, mute (never ready), max-N, return (gives
- *	everything back while another one has the file FILE.good)
+ *	everything back while another one has the file FILE.good), slow (ready
+ *	once there is FILE.go), stay (does not leave who sends datagrams when
+ *	it is to end)
  */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -67,7 +70,7 @@ tell(const struct spawnd_conn *c, const char *id)
 	    "listener=%u flags=%u versions=%u aaa=%u type=%u protocol=%u "
 	    "peer=%s local=%s late=%d tos=%d tclass=%d keepalive=%d "
 	    "count=%d idle=%d interval=%d nodelay=%d cloexec=%d "
-	    "nonblock=%d\n", (long)getpid(), id, (unsigned long long)c->id,
+	    "nonblock=%d data=%zu\n", (long)getpid(), id, (unsigned long long)c->id,
 	    c->realm[0] != '\0' ? c->realm : "-", c->listener, c->flags,
 	    c->versions, c->aaa, c->type, c->protocol, peer, local,
 	    c->handed < c->accepted, option(c->fd, IPPROTO_IP, IP_TOS),
@@ -78,7 +81,7 @@ tell(const struct spawnd_conn *c, const char *id)
 	    option(c->fd, IPPROTO_TCP, TCP_KEEPINTVL),
 	    option(c->fd, IPPROTO_TCP, TCP_NODELAY),
 	    (fcntl(c->fd, F_GETFD) & FD_CLOEXEC) != 0,
-	    (fcntl(c->fd, F_GETFL) & O_NONBLOCK) != 0);
+	    (fcntl(c->fd, F_GETFL) & O_NONBLOCK) != 0, c->len);
 	(void)send(c->fd, text, (size_t)n, MSG_NOSIGNAL);
 }
 
@@ -97,30 +100,56 @@ order(const char *text)
 		_exit(atoi(text + 6));
 	else if (strncmp(text, "!forget", 7) == 0)
 		return -1;		/* closed without a DONE */
+	else if (strncmp(text, "!close", 6) == 0)
+		return 1;
 	return 0;
+}
+
+static void
+leave(unsigned i, int done)
+{
+	shutdown(fds[i], SHUT_RDWR);
+	close(fds[i]);
+	fds[i] = fds[--users];
+	if (done)
+		spawnd_worker_done(worker, 1);
+}
+
+/* What a client sent; data has a NUL behind its end. */
+static void
+got_data(unsigned i, const char *data, size_t len)
+{
+	int what = data[0] == '!' ? order(data) : 0;
+
+	if (data[0] != '!')
+		(void)send(fds[i], data, len, MSG_NOSIGNAL);
+	if (what != 0)
+		leave(i, what > 0);
+}
+
+/* The datagram that a client came with. */
+static void
+first(const struct spawnd_conn *c)
+{
+	static char data[65536];
+
+	memcpy(data, c->data, c->len);
+	data[c->len] = '\0';
+	got_data(users - 1, data, c->len);
 }
 
 static void
 serve(unsigned i)
 {
-	char data[4096];
+	static char data[65536];
 	ssize_t n = recv(fds[i], data, sizeof(data) - 1, MSG_DONTWAIT);
-	int done = 1;
+	int datagrams = option(fds[i], SOL_SOCKET, SO_TYPE) == SOCK_DGRAM;
 
-	if (n > 0) {
+	if (n > 0 || (n == 0 && datagrams)) {
 		data[n] = '\0';
-		if (data[0] != '!')
-			(void)send(fds[i], data, (size_t)n, MSG_NOSIGNAL);
-		else
-			done = order(data) == 0;
-		if (data[0] != '!' || done)
-			return;
-	}
-	shutdown(fds[i], SHUT_RDWR);
-	close(fds[i]);
-	fds[i] = fds[--users];
-	if (done > 0)
-		spawnd_worker_done(worker, 1);
+		got_data(i, data, (size_t)n);
+	} else if (n == 0 || errno != EAGAIN)
+		leave(i, 1);
 }
 
 static int
@@ -132,6 +161,25 @@ returns(const char *file, int *good)
 	if (*good == -1)
 		*good = open(path, O_CREAT | O_EXCL | O_WRONLY, 0600) != -1;
 	return !*good;
+}
+
+static void
+wait_for_go(const char *file)
+{
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s.go", file);
+	while (access(path, F_OK) == -1)
+		usleep(10000);
+}
+
+/* Nothing tells that a client who sends datagrams has gone. */
+static void
+leave_datagrams(void)
+{
+	for (unsigned i = users; i-- > 0; )
+		if (option(fds[i], SOL_SOCKET, SO_TYPE) == SOCK_DGRAM)
+			leave(i, 1);
 }
 
 int
@@ -159,6 +207,8 @@ main(int argc, char **argv)
 	}
 	if (strncmp(id, "exit-", 5) == 0)
 		return atoi(id + 5);
+	if (strcmp(id, "slow") == 0)
+		wait_for_go(file);
 	if (strcmp(id, "mute") != 0)
 		spawnd_worker_ready(worker, strncmp(id, "max-", 4) == 0 ?
 		    (unsigned)atoi(id + 4) : USERS);
@@ -176,6 +226,8 @@ main(int argc, char **argv)
 			continue;
 		if (got != 1) {
 			ending = 1;
+			if (strcmp(id, "stay") != 0)
+				leave_datagrams();
 			fprintf(stderr, "probe: %s\n", got == 2 ?
 			    "told to end" : "channel lost");
 		} else if ((strcmp(id, "return") == 0 &&
@@ -185,6 +237,8 @@ main(int argc, char **argv)
 		else {
 			tell(&c, id);
 			fds[users++] = c.fd;
+			if (c.type == SOCK_DGRAM)
+				first(&c);
 		}
 	}
 	spawnd_worker_close(worker);

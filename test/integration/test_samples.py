@@ -9,6 +9,7 @@ import socket
 import pytest
 
 import lib
+import ops
 
 SAMPLES = lib.TOP / "sample"
 FILES = sorted(f.name for f in SAMPLES.glob("*.cfg"))
@@ -39,8 +40,13 @@ def sample(name, changes=()):
 def test_check(config, name):
     """Nothing to be said but of certificates that are elsewhere."""
     text = (SAMPLES / name).read_text()
-    program = lib.SPAWND if "id = hello" in text else lib.TCPRELAY
-    text = text.replace("/usr/local/libexec/hello", str(lib.HELLO))
+    program = lib.TCPRELAY
+    for worker in lib.HELLO, lib.UDP_ECHO:
+        if f"exec = /usr/local/libexec/{worker.name}" in text or \
+                f"id = {worker.name} {{" in text:
+            program = lib.SPAWND
+        text = text.replace(f"/usr/local/libexec/{worker.name}",
+                            str(worker))
     file_env = {k: v for k, v in ENVIRONMENT.items() if k in text}
     for k, v in file_env.items():	# -P is asked as ./quickstart asks
         text = text.replace("${" + k + "}", v)
@@ -58,7 +64,7 @@ def test_all_are_told_of():
         re.findall(r"^\t[\w.-]+, ([\w-]+\.\w+)", text, re.M))
     there = {f.name for f in SAMPLES.iterdir()
              if f.suffix not in (".o", ".d", ".a", "")}
-    assert named == there | {"hello.c"}
+    assert named == there
     makefile = (lib.TOP / "Makefile.in").read_text().replace("\\\n", " ")
     samples = re.search(r"^SAMPLES = (.*)$", makefile, re.M).group(1)
     assert "sample/README" in samples and "sample/*.cfg" in samples
@@ -213,3 +219,20 @@ def test_broker(service):
     assert ask(port)[1] == b"public" and ask(inside)[1] == b"inside"
     assert len({ask(port)[0] for _ in range(4)}) == 1
     assert int(ask(port)[0]) in s.workers()
+
+
+def test_udp(service):
+    port = lib.free_port()
+    s = service(sample("udp.cfg", [
+        ("port = 8007", f"port = {port}"), ("idle = 10", "idle = 1"),
+        ("userid = nobody", ""),		# who cannot read what pytest made
+        ("/usr/local/libexec/udp-echo", lib.UDP_ECHO)]), program="spawnd")
+    for family, host in [(socket.AF_INET, "127.0.0.1")] + \
+            [(socket.AF_INET6, "::1")] * lib.have_ipv6():
+        with socket.socket(family, socket.SOCK_DGRAM) as c:
+            c.settimeout(lib.TIMEOUT)
+            for i in range(3):
+                c.sendto(b"%d" % i, (host, port))
+                data, where = c.recvfrom(100)
+                assert (data, where[:2]) == (b"%d" % i, (host, port))
+    ops.wait_users(s, [0])		# forgotten

@@ -45,7 +45,7 @@ static const struct form {
 	{ CHANNEL_BAD_CONFIG, false, true, 0, 10, -1, 0, false },
 	{ CHANNEL_MAX_USERS, false, true, 0, 4, 3, 0, false },
 	{ CHANNEL_ACCEPT, true, false, 0, 320, 319, 1, true },
-	{ CHANNEL_UDPDATA, true, false, 0, 324 + 9, 324 + 8, 1, false },
+	{ CHANNEL_UDPDATA, true, false, 0, 324 + 9, 324 + 8, 1, true },
 	{ CHANNEL_READY, false, true, 0, 48, 47, 0, false },
 	{ CHANNEL_TAKEN, false, true, 0, 8, 7, 0, false },
 	{ CHANNEL_PING, true, false, 0, 8, 7, 0, false },
