@@ -13,6 +13,11 @@
 #else
 #define FEATURE_TLS	""
 #endif
+#ifdef HAVE_LIBCURL
+#define FEATURE_URL	"/URL"
+#else
+#define FEATURE_URL	""
+#endif
 
 static unsigned
 ticket_lifetime(const struct compiled *c)
@@ -27,7 +32,7 @@ int
 main(int argc, char **argv)
 {
 	static const struct program tcprelay = {
-		.name = "tcprelay", .features = FEATURE_TLS,
+		.name = "tcprelay", .features = FEATURE_TLS FEATURE_URL,
 		.section = &tcprelay_section,
 		.check = config_check, .rows = config_rows,
 		.row_count = config_row_count, .facts = config_facts,

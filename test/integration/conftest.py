@@ -4,7 +4,6 @@ cleanly."""
 
 import os
 import signal
-import subprocess
 import time
 
 import pytest
@@ -17,16 +16,6 @@ LIMIT, SLOW_LIMIT = 120, 420		# s, of one test
 DEADLINE = float(os.environ.get("TEST_DEADLINE", "inf"))
 
 
-def has_tls():
-    """Whether the build under test has TLS; it says so itself."""
-    try:
-        r = subprocess.run([lib.TCPRELAY, "-v"], capture_output=True,
-                           text=True, timeout=20, stdin=subprocess.DEVNULL)
-    except OSError:
-        return True		# the tests will say what is wrong
-    return "/TLS" in r.stdout
-
-
 def pytest_sessionstart(session):
     if not lib.TCPRELAY.exists() and not session.config.option.collectonly:
         pytest.exit(f"no {lib.TCPRELAY}: set BUILDDIR to where it was built",
@@ -34,7 +23,7 @@ def pytest_sessionstart(session):
 
 
 def pytest_collection_modifyitems(items):
-    if any(i.get_closest_marker("tls") for i in items) and not has_tls():
+    if any(i.get_closest_marker("tls") for i in items) and not lib.has_feature("TLS"):
         skip = pytest.mark.skip(reason="this build has no TLS")
         for item in items:
             if item.get_closest_marker("tls"):

@@ -28,6 +28,17 @@ SPAWND = BUILD / "bin" / "spawnd"
 HELLO = BUILD / "sample" / "hello"
 UDP_ECHO = BUILD / "sample" / "udp-echo"
 
+
+def has_feature(name):
+    """Whether the build under test has TLS, URL; it says so itself."""
+    try:
+        r = subprocess.run([TCPRELAY, "-v"], capture_output=True, text=True,
+                           timeout=20, stdin=subprocess.DEVNULL)
+    except OSError:
+        return True		# the tests will say what is wrong
+    return f"/{name}" in r.stdout
+
+
 # Sanitized builds on two cores are slow; nothing waits longer than this.
 TIMEOUT = float(os.environ.get("TEST_TIMEOUT", "20"))
 

@@ -17,9 +17,7 @@ import pytest
 import lib
 import web
 
-HAVE_URL = "define HAVE_LIBCURL 1" in (lib.BUILD / "features.h").read_text() \
-    if (lib.BUILD / "features.h").exists() else True
-pytestmark = pytest.mark.skipif(not HAVE_URL,
+pytestmark = pytest.mark.skipif(not lib.has_feature("URL"),
                                 reason="this build has no libcurl")
 
 PLAIN = r"(\S+:\d+: )?warning: http://\S+: http protects nothing "

@@ -17,6 +17,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "features.h"
+#include "misc/fetch.h"
 #include "misc/source.h"
 
 static char dir[64];
@@ -439,6 +441,148 @@ test_many(void **state)
 	source_free(s);
 }
 
+/* ---- documents ---- */
+
+static bool
+copy_give(void *ctx, const char *url, struct document *d, char *why,
+    size_t size)
+{
+	snprintf(why, size, "no copy of %s", url);
+	if (ctx == NULL)
+		return false;
+	*d = (struct document){ .text = strdup(ctx), .len = strlen(ctx),
+	    .etag = strdup("tag"), .fetched = 1 };
+	return true;
+}
+
+static void
+failure_is(struct source *s, const char *url, const char *want)
+{
+	char buf[SOURCE_FAILURE];
+	const char *data;
+	size_t len;
+
+	assert_int_equal(source_document(s, url, NULL, &data, &len), -1);
+	assert_string_equal(source_failure(s, url, buf), want);
+}
+
+/* Who may not wait does not fetch, and who replays has what there is. */
+static void
+test_no_fetching(void **state)
+{
+	struct source *const sources[] = { source_empty(),
+	    source_gather(env) };
+	static const char *const reasons[] = { "not in the bundle",
+	    "not by this process" };
+	char want[200];
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+#ifdef HAVE_LIBCURL
+		snprintf(want, sizeof want,
+		    "cannot fetch https://***@h/x: %s", reasons[i]);
+#else
+		snprintf(want, sizeof want,
+		    "URL configurations need libcurl");
+		(void)reasons;
+#endif
+		failure_is(sources[i], "https://u:p@h/x", want);
+		failure_is(sources[i], "https://u:p@h/x", want);
+		assert_null(source_url_next(sources[i], NULL));
+		source_free(sources[i]);
+	}
+}
+
+#ifdef HAVE_LIBCURL
+
+static struct source *
+replayed(struct source *s)
+{
+	int bundle, secrets;
+	struct source *again;
+
+	assert_int_equal(source_save(s, &bundle, &secrets), 0);
+	again = source_replay(bundle, secrets);
+	assert_non_null(again);
+	close(bundle);
+	return again;
+}
+
+/* By the one scheme that needs no server. */
+static void
+test_fetching(void **state)
+{
+	char url[PATH_MAX + 16], text[] = "# a copy\n";
+	const char *data, *failed;
+	uint8_t before[32], after[32];
+	struct source *s, *again;
+	struct source_meta m;
+	size_t len;
+
+	(void)state;
+	snprintf(url, sizeof url, "file://%s", path("document"));
+	put("document", "# one\n");
+	s = source_gather(env);
+	source_fetches(s, &(struct source_fetching){ .previous = NULL });
+	assert_int_equal(source_document(s, url, NULL, &data, &len), 0);
+	assert_string_equal(data, "# one\n");
+	put("document", "# two\n");	/* asked once */
+	assert_int_equal(source_document(s, url, NULL, &data, &len), 0);
+	assert_string_equal(data, "# one\n");
+	assert_string_equal(source_text(s, url, &len), "# one\n");
+	assert_string_equal(source_url_next(s, NULL), url);
+	assert_null(source_url_next(s, url));
+
+	/* a replay has it, and when it came is not in the digest */
+	again = replayed(s);
+	source_digest(s, before);
+	source_digest(again, after);
+	assert_memory_equal(before, after, sizeof before);
+	assert_true(source_meta(again, url, &m));
+	assert_true(m.fetched > 1700000000);
+	assert_false(m.copy);
+	assert_null(m.warning);
+	assert_null(m.signature);
+	assert_null(m.key);
+	source_free(s);
+
+	/* what has changed since */
+	for (int i = 0; i < 2; i++) {
+		s = source_gather(env);
+		source_fetches(s, &(struct source_fetching){
+		    .previous = again });
+		assert_int_equal(source_fetch_again(s, &failed), i == 0);
+		source_free(s);
+		put("document", "# one\n");
+	}
+	unlink(path("document"));
+	s = source_gather(env);
+	source_fetches(s, &(struct source_fetching){ .previous = again });
+	assert_int_equal(source_fetch_again(s, &failed), -1);
+	assert_string_equal(failed, url);
+	source_free(s);
+
+	/* a copy, and none */
+	s = source_gather(env);
+	source_fetches(s, &(struct source_fetching){ .copy = copy_give,
+	    .ctx = text });
+	assert_int_equal(source_document(s, url, NULL, &data, &len), 0);
+	assert_string_equal(data, text);
+	assert_true(source_meta(s, url, &m));
+	assert_true(m.copy);
+	assert_int_equal(m.fetched, 1);
+	assert_string_equal(m.etag, "tag");
+	assert_non_null(strstr(m.warning, "using the copy of 1970-01-01"));
+	source_free(s);
+	s = source_gather(env);
+	source_fetches(s, &(struct source_fetching){ .copy = copy_give });
+	assert_int_equal(source_document(s, url, NULL, &data, &len), -1);
+	source_free(s);
+	source_free(again);
+}
+
+#endif
+
 int
 main(void)
 {
@@ -450,6 +594,10 @@ main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_environment),
 		cmocka_unit_test(test_odd_files),
+		cmocka_unit_test(test_no_fetching),
+#ifdef HAVE_LIBCURL
+		cmocka_unit_test(test_fetching),
+#endif
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
