@@ -443,18 +443,6 @@ test_many(void **state)
 
 /* ---- documents ---- */
 
-static bool
-copy_give(void *ctx, const char *url, struct document *d, char *why,
-    size_t size)
-{
-	snprintf(why, size, "no copy of %s", url);
-	if (ctx == NULL)
-		return false;
-	*d = (struct document){ .text = strdup(ctx), .len = strlen(ctx),
-	    .etag = strdup("tag"), .fetched = 1 };
-	return true;
-}
-
 static void
 failure_is(struct source *s, const char *url, const char *want)
 {
@@ -494,6 +482,18 @@ test_no_fetching(void **state)
 }
 
 #ifdef HAVE_LIBCURL
+
+static bool
+copy_give(void *ctx, const char *url, struct document *d, char *why,
+    size_t size)
+{
+	snprintf(why, size, "no copy of %s", url);
+	if (ctx == NULL)
+		return false;
+	*d = (struct document){ .text = strdup(ctx), .len = strlen(ctx),
+	    .etag = strdup("tag"), .fetched = 1 };
+	return true;
+}
 
 static struct source *
 replayed(struct source *s)
