@@ -112,6 +112,9 @@ unusable(int fd, const struct program *program, char text[static 96])
 		    "which cannot be relayed");
 		return text;
 	}
+	if (type == SOCK_DGRAM && addr.sa.sa_family == AF_UNIX)
+		return "is a UNIX datagram socket, where nobody could be "
+		    "answered";
 	if (type == SOCK_DGRAM ||
 	    option(fd, SOL_SOCKET, SO_ACCEPTCONN) == 1)
 		return NULL;
@@ -356,7 +359,7 @@ entry_fill(struct fill *f, const struct listener_conf *l,
 
 /* No block describes it: everything is as by default. */
 static void
-plain_add(struct fill *f, unsigned socket, uint32_t index, struct diag *d)
+plain_add(struct fill *f, unsigned socket, uint32_t index)
 {
 	const struct passed *p = &f->in->sockets[socket];
 	struct listener_conf plain = {
@@ -365,11 +368,6 @@ plain_add(struct fill *f, unsigned socket, uint32_t index, struct diag *d)
 		.backlog = BACKLOG, .overload_backlog = BACKLOG, .dscp = -1,
 	};
 
-	if (p->type != SOCK_STREAM && (p->type != SOCK_DGRAM ||
-	    p->addr.sa.sa_family == AF_UNIX))
-		diag_error(d, NULL, "the socket '%s' that was passed is %s, "
-		    "and no listen block has its name or address", p->name,
-		    type_name(p->type));
 	entry_add(f, &plain, socket, true);
 }
 
@@ -406,7 +404,7 @@ inherit_fill(struct compiled *c, const struct inherit *in, struct diag *d)
 			f.all[f.n++] = own[i];
 	for (unsigned i = 0; i < in->n; i++)
 		if (!f.taken[i])
-			plain_add(&f, i, conf->indexes++, d);
+			plain_add(&f, i, conf->indexes++);
 	conf->endpoints = f.all;
 	conf->nendpoints = f.n;
 }

@@ -759,6 +759,58 @@ def test_type_of_the_block(passed, backend):
                    "stream socket, not 'type = SEQPACKET'")
 
 
+@pytest.mark.parametrize("how", ["name", "address"])
+def test_datagrams(passed, how):
+    """A UDP socket for the broker: by name or address, over reloads."""
+    port = lib.free_port()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as u, \
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as c:
+        u.bind(("127.0.0.1", port))
+        where = "name = dns type = DGRAM" if how == "name" else \
+            f"address = 127.0.0.1 port = {port} protocol = UDP"
+        text = f"""
+id = spawnd {{
+	listen {{ {where} }}
+	spawn {{ exec = "{lib.UDP_ECHO}" id = echo instances min = 1 }}
+}}
+id = echo {{ idle = 10 }}
+"""
+        s = passed(text, {"dns": u}, program="spawnd")
+        c.settimeout(lib.TIMEOUT)
+        for data in b"one", b"two":
+            c.sendto(data, ("127.0.0.1", port))
+            assert c.recvfrom(100) == (data, ("127.0.0.1", port))
+            s.reload()
+        assert inode(u) in lib.descriptors(s.pid).values()
+        s.reload(text.replace(f"listen {{ {where} }}",
+                              f"listen {{ port = {lib.free_port()} }}"))
+        s.wait_for("no listen block describes it any more")
+        c.sendto(b"plain", ("127.0.0.1", port))
+        assert c.recvfrom(100)[0] == b"plain"
+
+
+def unix_datagrams():
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    s.bind(f"\0spawnd-test-{os.getpid()}-{id(s)}")
+    return s
+
+
+@pytest.mark.parametrize("make,message", [
+    (unix_datagrams, "is a UNIX datagram socket, where nobody could be"),
+    (lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 253),
+     "is a socket of an unknown type, which no worker can use")])
+def test_wrong_kinds_for_the_broker(passed, make, message):
+    try:
+        bad = make()
+    except PermissionError:
+        pytest.skip("only root opens raw sockets")
+    with bad:
+        s = passed(relay("address = 127.0.0.1 port = 9"), {"bad": bad},
+                   program="spawnd", start=False, clean=False)
+        assert s.wait() == 64
+        s.wait_for(r"LISTEN_FDS: descriptor 3 \(bad\) " + message)
+
+
 def test_overload(passed, backend):
     """The backlogs of a block are switched on a passed socket, too."""
     echo = backend(lib.Echo)
