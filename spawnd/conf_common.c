@@ -8,6 +8,7 @@
 #include <syslog.h>
 
 #include "../misc/sign.h"
+#include "../misc/url.h"
 #include "parse.h"
 
 #define DEBUG_SETTABLE	(0xffffffffu & ~DEBUG_USERINPUT)
@@ -316,6 +317,17 @@ verify_key_check(struct source *source, const char *path, char *why,
 	}
 }
 
+/* Not even a word of it may come from a server, by way of an alias. */
+static bool
+from_remote(const struct kw_reader *r)
+{
+	const struct diag_place *p = r->place.defined;
+
+	while (p != NULL && !url_is(p->file))
+		p = p->defined;
+	return p != NULL || lex_remote(r->lex);
+}
+
 /* Holds for what the same file names behind it. */
 static void
 verify_key_read(struct kw_reader *r, void *object)
@@ -328,7 +340,7 @@ verify_key_read(struct kw_reader *r, void *object)
 	kw_equals(r);
 	if ((path = kw_text(r)) == NULL)
 		return;
-	if (lex_remote(r->lex))
+	if (from_remote(r))
 		kw_bad_place(r, &r->place,
 		    "verify key: only in a local file");
 	else if (!verify_key_check(r->source, path, why, sizeof why)) {

@@ -836,6 +836,20 @@ def test_verify_key_by_url(server, signer):
         f"{w.url('/x')}:2: verify key: only in a local file"])
 
 
+@pytest.mark.tls
+def test_verify_key_by_alias(server, signer, tmp_path, certs):
+    """It is not in a local file because its name is."""
+    w = server({"/x": f"alias mine {{ verify key = {signer.public('one')} }}"
+                "\nalias more { mine }\n"}, pair=certs.ecdsa)
+    for use in "mine", "more":
+        local = tmp_path / "local.cfg"
+        local.write_text(f'include = "{w.url("/x")}"\n{use}\n{ANY}')
+        status, lines = check(local, env={"SSL_CERT_FILE": certs.ca})
+        assert status == 78
+        assert lines[0] == f"{local}:2: verify key: only in a local file"
+        assert lines[1] == f"{w.url('/x')}:1: defined here"
+
+
 # ---- configurations of the specification
 
 def test_configuration_20(server, start, backend, port):
