@@ -228,6 +228,44 @@ test_pidfile_adopt(void **state)
 	assert_int_equal(access(path, F_OK), -1);
 }
 
+static struct daemon_pidfile left;
+
+static int
+try_take(void)
+{
+	char error[DAEMON_ERROR], want[32];
+	int status = daemon_pidfile_take(&left, error);
+
+	snprintf(want, sizeof(want), "%ld\n", (long)getpid());
+	if (status != 0)
+		return left.fd == -1 && left.path == NULL ? status : 1;
+	if (pread(left.fd, error, sizeof(error), 0) !=
+	    (ssize_t)strlen(want) || memcmp(error, want, strlen(want)) != 0)
+		return 2;
+	if (in_child(try_locked) != 73)
+		return 3;
+	daemon_pidfile_close(&left);
+	return access(path, F_OK) == -1 ? 0 : 4;
+}
+
+static void
+test_pidfile_take(void **state)
+{
+	char error[DAEMON_ERROR];
+
+	(void)state;
+	/* the lock is the parent's: the child cannot have it */
+	assert_int_equal(daemon_pidfile_open(&left, path, error), 0);
+	assert_int_equal(in_child(try_take), 73);
+	/* it is nobody's: ours is what we have not locked */
+	file_write(path, "");
+	assert_int_equal(in_child(try_take), 0);
+	/* somebody has removed the file: there is a new one */
+	assert_int_equal(in_child(try_take), 0);
+	close(left.fd);
+	free(left.path);
+}
+
 /* ---- background: a grandchild plays the daemon */
 
 static int
@@ -394,6 +432,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_pidfile_relative, setup,
 		    teardown),
 		cmocka_unit_test_setup_teardown(test_pidfile_adopt, setup,
+		    teardown),
+		cmocka_unit_test_setup_teardown(test_pidfile_take, setup,
 		    teardown),
 		cmocka_unit_test(test_fork),
 		cmocka_unit_test_setup_teardown(test_descriptors, setup,

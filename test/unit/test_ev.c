@@ -1214,6 +1214,41 @@ test_signals_fork(void **state)
 	assert_true(sa.sa_handler == SIG_DFL);
 }
 
+/* A child that goes on with the loop: descriptors, timers and signals are
+ * where they were. */
+static void
+test_forked(void **state)
+{
+	struct ev *ev = loop(state);
+	struct watched w = { .drain = true };
+	int fds[2], status;
+	pid_t pid;
+
+	signals[0] = signals[1] = 0;
+	pair(fds);
+	watch(ev, &w, fds[0], EV_READ);
+	assert_int_equal(ev_signal(ev, SIGUSR1, on_signal, signals), 0);
+	turn(ev);
+	pid = fork();
+	if (pid == 0) {
+		if (ev_forked(ev) == -1)
+			_exit(2);
+		raise(SIGUSR1);
+		if (write(fds[1], "x", 1) != 1)
+			_exit(3);
+		for (int i = 0; i < 100 && (signals[0] == 0 ||
+		    w.readable == 0); i++)
+			(void)ev_turn(ev, 10);
+		_exit(signals[0] == 1 && w.readable == 1 ? 7 : 4);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 7);
+	ev_free(ev);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 /* What the loop itself does, with any mechanism */
 
 static char fired[256];
@@ -1782,7 +1817,8 @@ static const struct {
 	EACH(test_closed_behind), EACH(test_add_twice), EACH(test_set),
 	EACH(test_regular_file), EACH(test_shared), EACH(test_close_shared),
 	EACH(test_many), EACH(test_limit), EACH(test_interrupted),
-	EACH(test_signals), EACH(test_signals_fork), EACH(test_timer_order),
+	EACH(test_signals), EACH(test_signals_fork), EACH(test_forked),
+	EACH(test_timer_order),
 	EACH(test_timer_move), EACH(test_timer_accuracy),
 	EACH(test_timer_again), EACH(test_timer_model), EACH(test_defer),
 	EACH(test_run)
