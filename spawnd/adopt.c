@@ -123,7 +123,7 @@ adopt_read(struct upgrade_state **state)
 		*state = s;
 		return 0;
 	}
-	log_err("upgrade: " UPGRADE_ENV ": %s", why);
+	start_err("upgrade: " UPGRADE_ENV ": %s", why);
 	upgrade_state_free(s);
 	return EX_SOFTWARE;
 }
