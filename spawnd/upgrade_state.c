@@ -447,6 +447,8 @@ service_check(const struct upgrade_service *s)
 		return "too many ticket keys";
 	if (s->pidfile != -1 && s->tail[UPGRADE_PIDFILE].data == NULL)
 		return "a pid file without a path";
+	if (s->status != -1 && s->tail[UPGRADE_STATUS].data == NULL)
+		return "a status socket without a path";
 	return NULL;
 }
 

@@ -16,7 +16,6 @@ import lib
 import ops
 import stage
 import test_key_process as keyed
-from test_service_manager import listening, manager, passed  # noqa: F401
 
 DONE = r"upgrade: version \S+ takes over"
 GOES_ON = r"upgrade: the program before goes on as process (\d+)"
@@ -306,6 +305,7 @@ def test_touched(service, backend, program, port):
     not."""
     echo = backend()
     s = service(ops.conf(port, echo.remote), program=program)
+    ops.wait_ready(s, 2)
     workers = s.wait_workers(2)
     s.reload()
     assert s.grep("upgrade:") == [] and s.workers() == workers
@@ -317,6 +317,7 @@ def test_no_program(service, backend, program, port):
     """Nothing that could be executed: the one that runs reads the file."""
     echo = backend()
     s = service(ops.conf(port, echo.remote), program=program)
+    ops.wait_ready(s, 2)
     workers = s.wait_workers(2)
     replace(program)
     program.chmod(0o644)
@@ -498,7 +499,7 @@ id = spawnd {{
 }}
 id = x {{ }}
 """, program=program, clean=False)
-        s.wait_workers(1)
+        ops.wait_ready(s, 1)
         wait.touch()
         replace(program, lib.SPAWND)
         s.send_signal(signal.SIGHUP)
@@ -692,60 +693,3 @@ def test_nothing_was_left(service, backend, port, value):
     s.launch()
     assert s.wait() == 70
     s.wait_for("upgrade: SPAWND_UPGRADE: ")
-
-
-# ---- a service manager
-
-def test_manager(service, backend, program, port, manager):
-    """Is told who is the service: during the upgrade the stand-in, then the
-    same process again."""
-    echo = backend()
-    s = service(ops.conf(port, echo.remote), program=program,
-                env={"NOTIFY_SOCKET": manager.path})
-    manager.wait_for("^READY=1$")
-    s.wait_workers(2)
-    since = manager.mark()
-    replace(program)
-    upgrade(s)
-    manager.wait_for("^READY=1$", since)
-    pids = [int(m.group(1)) for m in manager.grep(r"^MAINPID=(\d+)$", since)]
-    assert len(pids) == 2 and pids[0] != s.pid and pids[1] == s.pid
-    assert s.stop() == 0
-    manager.wait_for("^STOPPING=1$")
-
-
-def test_manager_of_a_failure(service, backend, program, stub, port, manager,
-                              tmp_path):
-    echo = backend()
-    pidfile = tmp_path / "pid"
-    s = service(ops.conf(port, echo.remote, broker=f"pidfile = {pidfile}"),
-                program=program, env={"NOTIFY_SOCKET": manager.path},
-                clean=False)
-    s.wait_workers(2)
-    since = manager.mark()
-    replace(program, stub("abort()"))
-    s.send_signal(signal.SIGHUP)
-    old = Old(s, pidfile)
-    manager.wait_for(rf"^READY=1\nMAINPID={old.pid}$", since)
-    pids = [int(m.group(1)) for m in manager.grep(r"^MAINPID=(\d+)$", since)]
-    assert set(pids) == {old.pid}
-    old.stop()
-    manager.wait_for("^STOPPING=1$", since)
-
-
-def test_passed_sockets(backend, program, passed, tmp_path):
-    """Sockets of a service manager stay with the service."""
-    echo = backend()
-    with listening()[0] as named, listening()[0] as plain:
-        ports = [x.getsockname()[1] for x in (named, plain)]
-        s = passed(ops.conf(None, echo.remote,
-                            listen="listen { name = web }"),
-                   {"web": named, "other": plain}, program=program)
-        s.wait_workers(2)
-        with ops.Visitors(ports[0], 1) as a, ops.Visitors(ports[1], 1) as b:
-            for _ in range(2):
-                replace(program)
-                upgrade(s, expect="done, 2 kept, 0 added, 0 removed")
-                a.more()
-                b.more()
-        assert a.failed == [] and b.failed == []

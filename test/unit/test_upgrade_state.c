@@ -53,7 +53,7 @@ sample_make(struct sample *s)
 		s->listeners[i] = (struct upgrade_listener){
 			.fd = i == 0 ? 20 : -1, .passed = (uint32_t)i,
 			.index = (uint32_t)i, .addr_len = 16,
-			.bound_len = 16, .accepted = 5,
+			.bound_len = 16,
 			.tail = { text("web"), { NULL, 0 },
 			    text("[::]:80") },
 		};
@@ -272,6 +272,7 @@ static void gen_max(struct sample *s)
     { s->state.service.generation = UINT32_MAX; }
 static void keys_4(struct sample *s) { s->state.service.ntickets = 4; }
 static void no_path(struct sample *s) { s->state.service.tail[0].len = 0; }
+static void no_status(struct sample *s) { s->state.service.status = 50; }
 static void fd_2(struct sample *s) { s->workers[0].fd = 2; }
 static void fd_neg(struct sample *s) { s->hands[0].fd = -2; }
 static void fd_twice(struct sample *s) { s->hands[0].fd = 40; }
@@ -303,6 +304,7 @@ test_contradictions(void **state)
 		{ gen_max, "generation out of range" },
 		{ keys_4, "too many ticket keys" },
 		{ no_path, "a pid file without a path" },
+		{ no_status, "a status socket without a path" },
 		{ fd_2, "a descriptor out of range" },
 		{ fd_neg, "a descriptor out of range" },
 		{ fd_twice, "a descriptor twice" },
