@@ -43,6 +43,7 @@
 #define TICK_IDLE	(30 * EV_SECOND)
 #define END_LOOK	(20 * EV_MS)
 #define END_WAIT	(30 * EV_SECOND)	/* for workers not READY */
+#define TAKEN_WAIT	(5 * EV_SECOND)		/* they may be stuck */
 #define REVOKE_WAIT	(5 * EV_SECOND)
 
 static const struct {
@@ -247,13 +248,25 @@ master_abort(struct master *m, int status)
 	ev_stop(m->ev, status);
 }
 
+/*
+ * A worker on the plain channel gives up a connection whose TAKEN finds no
+ * master: it could be another's by then. So we stay until it has come.
+ */
+static bool
+takes_one(const struct master *m, const struct proc *p)
+{
+	return p->seats == NULL && p->pid > 0 && proc_open(p) &&
+	    !p->suspected && hand_untaken(p) > 0 &&
+	    ev_now(m->ev) - m->end_began < TAKEN_WAIT;
+}
+
 static bool
 somebody_waits(const struct master *m)
 {
 	if (m->homeless.n > 0)
 		return true;
 	for (const struct proc *p = m->oldest; p != NULL; p = p->newer)
-		if (p->out.n > 0)
+		if (p->out.n > 0 || takes_one(m, p))
 			return true;
 	return false;
 }
