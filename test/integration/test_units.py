@@ -14,11 +14,13 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
 import lib
 import ops
+import test_upgrade as upgrades
 
 SAMPLE = lib.TOP / "sample"
 UNITS = ["tcprelay.service", "spawnd.service", "tcprelay.socket"]
@@ -241,14 +243,21 @@ def low_port():
 
 
 @pytest.fixture
-def confined(service, tmp_path):
+def confined():
     """confined(text, settings of [Service], user): started with no more
-    rights than these leave."""
+    rights than these leave, and a directory of its own, PLACE in the text;
+    not in tmp_path, which is for root only."""
     if os.getuid() != 0 or not sys.platform.startswith("linux"):
         pytest.skip("rights are taken away by root, on Linux")
+    base = pathlib.Path(tempfile.mkdtemp(dir=lib.reports_base()))
+    base.chmod(0o755)
+    place = base / "run"
+    place.mkdir(mode=0o755)
+    running = []
 
-    def start(text, u, user, **kw):
-        program = tmp_path / "seccomp"
+    # the leak checker traces the process, which is what is not permitted
+    def start(text, u, user):
+        program = base / "seccomp"
         program.write_bytes(seccomp_program(allowed(u["SystemCallFilter"])))
         pw = pwd.getpwnam(user)
 
@@ -258,24 +267,24 @@ def confined(service, tmp_path):
                 values = values[len(values) - values[::-1].index(""):]
             return ",".join(str(CAPS[c]) for v in values for c in v.split())
 
-        place = tmp_path / "run"
-        place.mkdir(mode=0o755)
-        shutil.chown(place, user)
-        # the way there, for whoever it is
-        for d in [tmp_path, *tmp_path.parents][:4]:
-            if str(d).startswith("/tmp/"):
-                d.chmod(d.stat().st_mode | 0o055)
-        s = service(text.replace("PLACE", str(place)), start=False,
-                    wrap=[sys.executable, "-c", CONFINED, pw.pw_uid,
-                          pw.pw_gid, caps("CapabilityBoundingSet"),
-                          caps("AmbientCapabilities"), program],
-                    **kw)
+        for f in place, *place.iterdir():
+            shutil.chown(f, user)
+        upgrades.replace(start.program)
+        s = lib.Service(text.replace("PLACE", str(place)), base / "service",
+                        program=start.program,
+                        env={"LSAN_OPTIONS": "detect_leaks=0"},
+                        wrap=[sys.executable, "-c", CONFINED, pw.pw_uid,
+                              pw.pw_gid, caps("CapabilityBoundingSet"),
+                              caps("AmbientCapabilities"), program])
+        running.append(s)
         s.directory.chmod(0o755)
         s.file.chmod(0o644)
-        s.start(listeners=2)
-        return s, place
+        return s.start(listeners=2)
 
-    return start
+    start.place, start.program = place, base / "tcprelay"
+    yield start
+    for s in running:
+        s.assert_clean()
 
 
 def confined_build(user):
@@ -307,6 +316,9 @@ def run_through(s, place, port, certs):
     s.send_signal(signal.SIGUSR2)
     s.wait_for("status worker=")
     lib.echo_once(port, context=context, name="localhost")
+    upgrades.replace(s.program)
+    upgrades.upgrade(s)
+    lib.echo_once(port, context=context, name="localhost")
     assert not s.grep("not permitted|Permission denied")
     assert s.stop() == 0
     assert not (place / "pid").exists()
@@ -314,7 +326,7 @@ def run_through(s, place, port, certs):
 
 @pytest.mark.tls
 @pytest.mark.parametrize("extra", ["", "key process = yes"])
-def test_within_the_unit(confined, backend, certs, tmp_path, extra):
+def test_within_the_unit(confined, backend, certs, extra):
     """As tcprelay.service has it: never root, a port below 1024, a key that
     a group may read, a pid file and a status socket."""
     if not confined_build("nobody"):
@@ -322,9 +334,9 @@ def test_within_the_unit(confined, backend, certs, tmp_path, extra):
     echo = backend(lib.Echo)
     port = low_port()
     pair = certs.ecdsa
+    place = confined.place
     for f in pair.cert, pair.key:
-        shutil.copy(f, tmp_path)
-        shutil.chown(tmp_path / pathlib.Path(f).name, "nobody")
+        shutil.copy(f, place)
     text = f"""
 id = spawnd {{
 	pidfile = "PLACE/pid"
@@ -333,21 +345,21 @@ id = spawnd {{
 	spawn {{ instances min = 1 instances max = 2 }}
 }}
 id = tcprelay {{
-	tls certfile = "{tmp_path / pathlib.Path(pair.cert).name}"
-	tls keyfile = "{tmp_path / pathlib.Path(pair.key).name}"
+	tls certfile = "PLACE/{pathlib.Path(pair.cert).name}"
+	tls keyfile = "PLACE/{pathlib.Path(pair.key).name}"
 	{extra}
 	remote = {{ {echo.remote} }}
 }}
 """
     u = unit("tcprelay.service")["Service"]
-    s, place = confined(text, u, "nobody")
+    s = confined(text, u, "nobody")
     lib.echo_once(place / "socket")
     for pid in [s.pid, *s.workers()]:
         assert os.stat(f"/proc/{pid}").st_uid == pwd.getpwnam("nobody").pw_uid
     run_through(s, place, port, certs)
 
 
-def test_within_the_drop_in(confined, backend, tmp_path):
+def test_within_the_drop_in(confined, backend):
     """As tcprelay-root.conf has it: workers are somebody else, and are ended
     all the same."""
     echo = backend(lib.Echo)
@@ -365,7 +377,7 @@ id = spawnd {{
 id = tcprelay {{ remote = {{ {echo.remote} }} }}
 """
     # the bounding set is what the unit has and what the drop-in adds
-    s, place = confined(text, u, "root")
+    s, place = confined(text, u, "root"), confined.place
     nobody = pwd.getpwnam("nobody").pw_uid
     assert (place / "socket").stat().st_uid == nobody
     ops.wait_ready(s, 1)
@@ -373,8 +385,10 @@ id = tcprelay {{ remote = {{ {echo.remote} }} }}
     run_through(s, place, port, None)
 
 
-def test_filter_refuses(confined, tmp_path):
+def test_filter_refuses(tmp_path):
     """The filter of these tests does refuse: else they would show nothing."""
+    if os.getuid() != 0:
+        pytest.skip("rights are taken away by root")
     u = unit("tcprelay.service")["Service"]
     names = allowed(u["SystemCallFilter"])
     assert {"accept4", "sendmsg", "execve", "clone", "splice", "memfd_create",
@@ -384,6 +398,7 @@ def test_filter_refuses(confined, tmp_path):
     program = tmp_path / "seccomp"
     program.write_bytes(seccomp_program(names))
     r = subprocess.run([sys.executable, "-c", CONFINED, "0", "0", "", "",
-                        program, sys.executable, "-c", "import os; os.chown('/tmp', -1, -1)"],
+                        program, sys.executable, "-c",
+                        "import os; os.chown('/tmp', -1, -1)"],
                        capture_output=True, text=True)
     assert "PermissionError" in r.stderr

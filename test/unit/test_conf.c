@@ -490,6 +490,14 @@ static const struct {
 	    "    backlog = 0\n"
 	    "    address = ::1\n  }\n}\n" T, 78,
 	    { "main:2: listen: port missing", "main:4: backlog: 0*" } },
+	{ "a named socket is passed with its port", "id = spawnd {\n"
+	    "  listen { name = web dscp = 3 tcp keepalive idle = 5 }\n"
+	    "  listen { name = udp protocol = TCP }\n}\n" T, 0, { NULL } },
+	{ "but not into a VRF", "id = spawnd {\n"
+	    "  listen { name = web vrf = red }\n"
+	    "  listen { name = adm address = ::1 }\n}\n" T, 78,
+	    { "main:2: listen: port missing",
+	    "main:3: listen: port missing" } },
 	{ "a port is not lacking if it is wrong",
 	    "id = spawnd {\n  listen {\n port = x.y\n  }\n}\n" T, 78,
 	    { "main:3: port: unknown service 'x.y'" } },
