@@ -25,6 +25,12 @@ NO_PROXY = {k: None for k in ("http_proxy", "https_proxy", "all_proxy",
                               "HTTPS_PROXY", "ALL_PROXY", "no_proxy")}
 
 
+@pytest.fixture(autouse=True)
+def state_directory(tmp_path, monkeypatch):
+    """No test leaves a copy where the package would be installed."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+
+
 @pytest.fixture
 def server():
     """server(documents, ...): a web.Web"""
