@@ -274,7 +274,6 @@ child_run(const struct master *m, int fd)
 	bool told = false;
 
 	child_close(&fd, 1);
-	umask(077);
 	if (directory == NULL)
 		_exit(EX_OSERR);
 	while ((url = source_url_next(s, url)) != NULL) {

@@ -227,6 +227,7 @@ test_files(void **state)
 	struct stat st;
 
 	(void)state;
+	umask(022);
 	snprintf(below, sizeof below, "%s/a/b", directory);
 	path_of(path, sizeof path, below);
 	/* none is no reason to complain */
@@ -238,6 +239,10 @@ test_files(void **state)
 	assert_int_equal(st.st_mode & 07777, 0600);
 	assert_int_equal(stat(below, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0700);
+	snprintf(path, sizeof path, "%s/a", directory);	/* not ours alone */
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0755);
+	path_of(path, sizeof path, below);
 	assert_true(store_read(below, URL, &got, why, sizeof why));
 	document_is(&got, &d);
 	document_clear(&got);
