@@ -107,10 +107,11 @@ reload_drop(struct master *m)
 void
 reload_fail(struct master *m, const char *reason)
 {
+	/* whoever reads that line finds it so */
+	if (m->adopt == NULL && m->reload->generation != 0)
+		reload_drop(m);
 	log_err("reload: failed, %s", reason);
 	adopt_fail(m);
-	if (m->reload->generation != 0)
-		reload_drop(m);
 	reload_finish(m);
 }
 
