@@ -345,7 +345,7 @@ NO_DEFAULT = {
     # what has no effect here
     "syslog filter",
     # not in this version
-    "status socket",
+    
 }
 
 
@@ -479,9 +479,9 @@ def test_session_line(service, backend, port):
             for n in x[7:].split(" , ")]
     ends = set(re.findall(r"^\.Cm ([a-z-]+)", "\n".join(lines[begin:end]),
                           re.M))
-    source = "".join(f.read_text()
-                     for f in (lib.TOP / "tcprelay").glob("*.c"))
-    known = set(re.findall(r'\[END_\w+\] = { "([a-z-]+)"', source))
+    source = (lib.TOP / "spawnd/board.c").read_text()
+    table = source[source.index("board_ends[BOARD_ENDS] = {"):]
+    known = set(re.findall(r'"([a-z-]+)"', table[:table.index("};")]))
     # what only authorisation leads to is not in this version
     assert ends == known - {"mavis", "session-timeout"}
     echo = backend(lib.Echo)
