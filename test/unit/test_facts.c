@@ -758,6 +758,8 @@ test_directives(void **state)
 	unsigned wrong = 0;
 
 	(void)state;
+	if (!tls_available())
+		skip();
 	for (size_t i = 0; i < n; i++) {
 		const struct directive *d = &directives[i];
 		char *old = strdup(text_with(d->place, d->old));
@@ -934,6 +936,8 @@ test_contents(void **state)
 	size_t len = 0;
 
 	(void)state;
+	if (!tls_available())
+		skip();
 	for (const char *p = conf; *p != '\0'; p++)
 		len += (size_t)snprintf(text + len, sizeof(text) - len,
 		    *p == '$' ? "%s" : "%.1s", *p == '$' ? try_dir : p);
