@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <errno.h>
+#include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,15 +17,10 @@
 #define ROOM		65536
 #define CONTROL		256
 
-/* What IP_PKTINFO and its relatives need, aligned as CMSG_* wants it. */
-union control {
-	struct cmsghdr	header;
-	char		room[CONTROL];
-};
-
 struct slot {
 	struct sockaddr_storage	 from;
-	union control		 control;
+	/* what IP_PKTINFO and its relatives need, aligned as CMSG_* wants */
+	alignas(struct cmsghdr) char control[CONTROL];
 	struct iovec		 iov;
 	struct dgram		 dgram;
 };
@@ -99,8 +95,8 @@ slot_prepare(struct dgrams *d, unsigned i, struct msghdr *mh)
 	mh->msg_namelen = sizeof(s->from);
 	mh->msg_iov = &s->iov;
 	mh->msg_iovlen = 1;
-	mh->msg_control = s->control.room;
-	mh->msg_controllen = sizeof(s->control.room);
+	mh->msg_control = s->control;
+	mh->msg_controllen = sizeof(s->control);
 }
 
 /* The same without IPv4 in IPv6: sockets for one client are of his family. */
