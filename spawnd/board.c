@@ -264,7 +264,7 @@ board_adopt(struct board *b, int fd, size_t size)
 int
 board_look(struct board *b, int fd)
 {
-#ifdef F_SEAL_SHRINK
+#if defined(HAVE_MEMFD_CREATE) && defined(F_SEAL_SHRINK)
 	int seals = fcntl(fd, F_GET_SEALS);
 
 	/* what can be cut off would end us by SIGBUS */

@@ -18,6 +18,9 @@ import pytest
 
 import lib
 import ops
+from test_upgrade import Old, program, replace, stub, upgrade
+
+assert program and stub		# fixtures
 
 CONF = """
 id = spawnd {{
@@ -474,6 +477,94 @@ def test_second_board(service, backend, port, path):
     assert out["sessions"]["done"] == 6
     assert_not_less(before, out)
     lib.wait_until(lambda: len(boards(s.pid)) == 2, "the old board to go")
+
+
+# ---- over upgrades
+
+def test_upgrade_keeps_figures(service, backend, program, port, path):
+    """The board goes on, and so does the socket: another program, the same
+    sums, and workers of both."""
+    echo = backend()
+    s = service(conf(path, port, echo.remote), program=program)
+    ready(s)
+    inode = os.stat(path).st_ino
+    sock, pid = ops.hold(s, port)
+    for n in (1, 2):
+        visit(port, 5)
+        before = wait_look(s, lambda o: o["sessions"]["done"] == 5 * n,
+                           "sessions done")
+        replace(program)
+        upgrade(s)
+        out = wait_look(s, lambda o: len(o["workers"]) == 3, "its end")
+        assert_not_less(before, out)
+        assert out["service"]["pid"] == s.pid
+        assert out["service"]["uptime"] >= before["service"]["uptime"]
+        assert out["service"]["generation"] == 1 + n
+        old = by(out["workers"], "pid", pid)
+        assert (old["state"], old["users"]) == ("ending", 1)
+        assert out["listeners"][0]["users"] == 1
+        assert out["destinations"][0]["sessions"] == 1
+        assert out["destinations"][0]["total"] == 1 + 5 * n
+        assert out["listeners"][0]["accepted"] == 1 + 5 * n
+        assert len(boards(s.pid)) == 2
+        assert os.stat(path).st_ino == inode
+    sock.close()
+    out = wait_look(s, lambda o: o["sessions"]["done"] == 11, "all done")
+    assert out["destinations"][0]["sessions"] == 0
+    s.assert_clean()
+    assert not os.path.exists(path)
+
+
+def test_upgrade_with_foreign_workers(service, probe, tmp_path, port, path):
+    """Those that count by messages are shown again, and only once."""
+    broker = tmp_path / "spawnd"
+    shutil.copy2(lib.SPAWND, broker)
+    s = service(f"""
+id = spawnd {{
+	status socket = {path}
+	listen = {{ port = {port} name = front }}
+	spawn {{ exec = "{probe}" id = probe instances min = 1
+	    instances max = 1 }}
+}}
+id = probe {{ }}
+""", program=broker)
+    ready(s, 1)
+    with lib.connect(port) as c:
+        pid = int(ops.told(c)["pid"])
+        wait_look(s, lambda o: o["service"]["users"] == 1, "one user")
+        replace(broker, lib.SPAWND)
+        upgrade(s)
+        out = wait_look(s, lambda o: len(o["workers"]) == 2, "two workers")
+        assert by(out["workers"], "pid", pid)["users"] == 1
+        assert out["listeners"][0]["accepted"] == 1
+    out = wait_look(s, lambda o: len(o["workers"]) == 1, "its end")
+    assert out["service"]["users"] == 0
+    assert out["sessions"]["done"] is None
+
+
+def test_program_before_goes_on(service, backend, program, stub, port, short):
+    """The new one is no good: the old one answers, with what it had and as
+    who it is now."""
+    echo = backend()
+    path, pidfile = f"{short}/status", f"{short}/pid"
+    s = service(conf(path, port, echo.remote, broker=f"pidfile = {pidfile}"),
+                program=program, clean=False)
+    ready(s)
+    visit(port, 5)
+    before = wait_look(s, lambda o: o["sessions"]["done"] == 5, "five done")
+    s.program = lib.TCPRELAY
+    replace(program, stub("_exit(0)"))
+    s.send_signal(signal.SIGHUP)
+    old = Old(s, lib.pathlib.Path(pidfile))
+    out = wait_look(s, lambda o: o["service"]["pid"] == old.pid,
+                    "the other process")
+    assert_not_less(before, out)
+    assert sorted(w["pid"] for w in out["workers"]) == \
+        sorted(w["pid"] for w in before["workers"])
+    visit(port, 2)
+    wait_look(s, lambda o: o["destinations"][0]["total"] == 7, "two more")
+    old.stop()
+    assert not os.path.exists(path)
 
 
 # ---- the socket
