@@ -146,13 +146,33 @@ versions_text(uint32_t versions)
 	}
 }
 
+/* The identity without what is usual: as status calls it, as a rule. */
+static const char *
+remote_shown(const struct config_remote *r, char buf[static BOARD_NAME])
+{
+	static const char usual[] = "tcp/", pool[] = "/default";
+	const char *name = r->identity;
+	size_t len;
+
+	if (strncmp(name, usual, sizeof(usual) - 1) == 0)
+		name += sizeof(usual) - 1;
+	len = strlen(name);
+	if (len > sizeof(pool) - 1 &&
+	    strcmp(name + len - (sizeof(pool) - 1), pool) == 0)
+		len -= sizeof(pool) - 1;
+	snprintf(buf, BOARD_NAME, "%.*s", (int)len, name);
+	return buf;
+}
+
 static void
 remote_facts(struct facts *f, const struct config_remote *r,
     struct digests *d)
 {
+	char shown[BOARD_NAME];
 	struct fact fact = { .kind = FACT_DESTINATION,
 	    .effect = EFFECT_SESSIONS, .row_kind = BOARD_DESTINATION,
-	    .rank = r->index + 1, .name = r->identity, .row = r->identity };
+	    .rank = r->index + 1, .name = r->identity, .row = r->identity,
+	    .shown = remote_shown(r, shown) };
 
 	facts_text(f, &fact, NULL, r->text, NULL);
 	facts_number(f, &fact, "weight", r->weight, 1);

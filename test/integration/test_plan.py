@@ -163,7 +163,7 @@ def test_destinations(service, tmp_path, port, backend):
     one, two = backend(), backend()
     conf = Conf(tmp_path, port, one.port, two.port)
     s = ready(service(conf.text()))
-    name = "tcp/[127.0.0.1]:%d/default"
+    name = "[127.0.0.1]:%d"
     with lib.connect(port) as a, lib.connect(port) as b, \
             lib.connect(port) as c:
         for sock in (a, b, c):

@@ -21,8 +21,9 @@ static const struct diag_place inc_2 = { .file = "a", .line = 2,
 static char *
 printed(struct diag *d, const struct source *s)
 {
-	char *text = NULL;
-	size_t len;
+	/* static: gcc 12 takes what is returned for a pointer to them */
+	static char *text;
+	static size_t len;
 	FILE *fp = open_memstream(&text, &len);
 
 	diag_print(d, fp, s, s != NULL);

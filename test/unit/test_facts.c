@@ -664,7 +664,7 @@ static const struct directive {
 	{ "ipc key", SPAWN, "", "ipc key = 7", "~7 ipc key: 0 > 7 (0)\n" },
 
 	{ "remote", RELAY, "", "remote { address = 127.0.0.1 port = 10 }",
-	    "+1 tcp/[127.0.0.1]:10/default (1)\n" },
+	    "+1 [127.0.0.1]:10 (1)\n" },
 	{ "local address", RELAY, "", "local address = 127.0.0.1",
 	    "~7 local address: none > 127.0.0.1 (1)\n" },
 	{ "rebalance", RELAY, "", "rebalance = 7",
@@ -709,37 +709,37 @@ static const struct directive {
 	    "+4 sni /q (1)\n" },
 
 	{ "address", REMOTE, "", "pool = p } remote { address = 127.0.0.2 "
-	    "port = 9", "-1 tcp/[127.0.0.1]:9/default (1)\n"
-	    "+1 tcp/[127.0.0.1]:9/p (1)\n+1 tcp/[127.0.0.2]:9/default "
+	    "port = 9", "-1 [127.0.0.1]:9 (1)\n"
+	    "+1 [127.0.0.1]:9/p (1)\n+1 [127.0.0.2]:9 "
 	    "(1)\n" },
 	{ "port", REMOTE, "", "port = 10",
-	    "+1 tcp/[127.0.0.1]:10/default (1)\n"
-	    "-1 tcp/[127.0.0.1]:9/default (1)\n" },
+	    "+1 [127.0.0.1]:10 (1)\n"
+	    "-1 [127.0.0.1]:9 (1)\n" },
 	{ "weight", REMOTE, "", "weight = 7",
-	    "~1 tcp/[127.0.0.1]:9/default weight: 1 > 7 (1)\n" },
+	    "~1 [127.0.0.1]:9 weight: 1 > 7 (1)\n" },
 	{ "pool", REMOTE, "", "pool = p",
-	    "-1 tcp/[127.0.0.1]:9/default (1)\n"
-	    "+1 tcp/[127.0.0.1]:9/p (1)\n" },
+	    "-1 [127.0.0.1]:9 (1)\n"
+	    "+1 [127.0.0.1]:9/p (1)\n" },
 	{ "haproxy", REMOTE, "", "haproxy = v2",
-	    "~1 tcp/[127.0.0.1]:9/default haproxy: no > v2 (1)\n" },
+	    "~1 [127.0.0.1]:9 haproxy: no > v2 (1)\n" },
 	{ "tls|ssl", REMOTE, "tls", "tls = TLSv1.3",
-	    "~1 tcp/[127.0.0.1]:9/default tls: TLSv1.2,TLSv1.3 > TLSv1.3 "
+	    "~1 [127.0.0.1]:9 tls: TLSv1.2,TLSv1.3 > TLSv1.3 "
 	    "(1)\n" },
 	{ "tls|ssl verify", REMOTE, "tls", "tls tls verify = no",
-	    "~1 tcp/[127.0.0.1]:9/default tls verify: yes > no (1)\n" },
+	    "~1 [127.0.0.1]:9 tls verify: yes > no (1)\n" },
 	{ "tls|ssl name", REMOTE, "tls", "tls tls name = x",
-	    "~1 tcp/[127.0.0.1]:9/default tls name: none > x (1)\n" },
+	    "~1 [127.0.0.1]:9 tls name: none > x (1)\n" },
 	{ "tls|ssl ca-file", REMOTE, "tls", "tls tls ca-file = /a",
-	    "~1 tcp/[127.0.0.1]:9/default tls ca-file: none > /a (1)\n" },
+	    "~1 [127.0.0.1]:9 tls ca-file: none > /a (1)\n" },
 	{ "tls|ssl cert-file|certfile|cert", REMOTE, "tls",
 	    "tls tls cert = /a",
-	    "~1 tcp/[127.0.0.1]:9/default cert-file: none > /a (1)\n" },
+	    "~1 [127.0.0.1]:9 cert-file: none > /a (1)\n" },
 	{ "tls|ssl key-file|keyfile|key", REMOTE, "tls tls cert = /a",
 	    "tls tls cert = /a tls key = /k",
-	    "~1 tcp/[127.0.0.1]:9/default key-file: none > /k (1)\n" },
+	    "~1 [127.0.0.1]:9 key-file: none > /k (1)\n" },
 	{ "tls|ssl passphrase", REMOTE, "tls tls cert = /a",
 	    "tls tls cert = /a tls passphrase = x",
-	    "~1 tcp/[127.0.0.1]:9/default passphrase: none > *** (1)\n" },
+	    "~1 [127.0.0.1]:9 passphrase: none > *** (1)\n" },
 
 	{ "name", SNI, "name = a name = b", "name = a",
 	    "~4 sni /s name: a b > a (1)\n" },
@@ -922,9 +922,9 @@ test_contents(void **state)
 		{ "a", "~4 tls ca-file content: X > X (1)\n" },
 		{ "p", "~4 tls psk-file content: *** > *** (1)\n" },
 		{ "s", "~4 sni DIR/s cert-file content: *** > *** (1)\n" },
-		{ "r", "~1 tcp/[127.0.0.1]:9/default tls ca-file content: "
+		{ "r", "~1 [127.0.0.1]:9 tls ca-file content: "
 		    "X > X (1)\n" },
-		{ "o", "~1 tcp/[127.0.0.1]:9/default cert-file content: "
+		{ "o", "~1 [127.0.0.1]:9 cert-file content: "
 		    "*** > *** (1)\n" },
 	};
 	static const char conf[] = "id = spawnd { listen { port = 1 tls = yes"
