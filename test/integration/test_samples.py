@@ -2,9 +2,12 @@
 other ports, paths and addresses they do what their comments say."""
 
 import contextlib
+import json
 import os
 import re
+import shutil
 import socket
+import tempfile
 
 import pytest
 
@@ -78,13 +81,16 @@ def settle(s, n):
     s.wait_for("worker starting", count=n)
 
 
-def test_balance(service, backend, port, tmp_path):
+def test_balance(service, backend, port, tmp_path, request):
     hosts = ["127.0.0.1", "127.0.0.1", "::1" if lib.have_ipv6()
              else "127.0.0.1"]
     a = [backend(lib.Holder, n, host=h) for n, h in zip("abc", hosts)]
+    short = tempfile.mkdtemp(prefix="st-")	# a socket's name is short
+    request.addfinalizer(lambda: shutil.rmtree(short, True))
     s = service(sample("balance.cfg", [
         ("/var/log/tcprelay.log", tmp_path / "log"),
         ("/run/tcprelay.pid", tmp_path / "pid"),
+        ("/run/tcprelay.status", f"{short}/status"),
         ("port = 8080", f"port = {port}"),
         ("instances min = 2", "instances min = 1"),
         ("address = 192.0.2.11 port = 80", a[0].remote),
@@ -94,6 +100,10 @@ def test_balance(service, backend, port, tmp_path):
         for _ in range(6):
             assert stack.enter_context(lib.connect(port)).recv(1) in b"abc"
         assert [b.connections for b in a] == [3, 2, 1]
+        r = lib.run(lib.TCPRELAY, "-s", "--json", s.file)
+        assert r.returncode == 0, r.stderr
+        assert [d["sessions"] for d in
+                json.loads(r.stdout)["destinations"]] == [3, 2, 1]
     a[0].close()			# one is down: nobody notices
     for _ in range(4):
         with lib.connect(port) as c:
