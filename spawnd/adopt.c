@@ -399,8 +399,11 @@ worker_dismiss(struct proc *p, const struct upgrade_worker *w)
 	if (w->fd != -1)
 		close(w->fd);
 	p->state = PROC_ENDING;
+	p->users = 0;		/* nobody will say when they have gone */
+	/* the second time would end its sessions */
+	if (!p->told || p->blocked)
+		(void)kill(p->pid, SIGTERM);
 	p->told = true;
-	(void)kill(p->pid, SIGTERM);
 }
 
 static bool

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 
 import pytest
 
@@ -278,6 +279,8 @@ def test_tls_under_load(service, backend, program, port, certs, accept):
                          running(w, program)], "workers of the new program")
     assert plain.failed == [] and secure.failed == []
     lib.wait_until(lambda: len(keyed.workers(s)) == 2, "two workers")
+    lib.wait_until(lambda: len(keyed.key_processes(s)) == 1,
+                   "old key processes to go")
 
 
 def test_nothing_is_left(service, backend, program, port):
@@ -463,6 +466,92 @@ id = x {{ }}
     s.wait_workers(2)
 
 
+# Goes before the program and makes what was left to it another version's.
+FORGER = r"""
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+int
+main(int argc, char **argv)
+{
+	const char *text = getenv("SPAWND_UPGRADE");
+	static char data[1 << 20];
+	char value[16];
+	ssize_t n;
+	int fd;
+
+	(void)argc;
+	if (text == NULL)
+		execv(REAL, argv);
+	n = pread(atoi(text), data, sizeof(data), 0);
+	if (n < AT + 4)
+		return 1;
+	*(uint32_t *)(data + AT) += 1;
+	fd = memfd_create("upgrade", 0);
+	if (write(fd, data, n) != n)
+		return 1;
+	close(atoi(text));
+	snprintf(value, sizeof(value), "%d", fd);
+	setenv("SPAWND_UPGRADE", value, 1);
+	execv(REAL, argv);
+	return 1;
+}
+"""
+
+
+@pytest.mark.parametrize("what", ["channel", "board", "state"])
+def test_other_version(service, backend, program, port, tmp_path, what):
+    """Workers of another version of the channel or the board are told by
+    SIGTERM, once, and serve their sessions to the end. The state of another
+    version cannot be read: the former program goes on."""
+    echo = backend()
+    pidfile = tmp_path / "pid"
+    source = tmp_path / "forger.c"
+    source.write_text(FORGER)
+    at = {"state": 8, "channel": 24 + 16 + 28, "board": 24 + 16 + 32}[what]
+    second = tmp_path / "second"
+    shutil.copy2(lib.TCPRELAY, second)
+    # the name of the program that runs is that of its file then
+    steps = [(program, compile_to(tmp_path / "forger1", source, f"-DAT={at}",
+                                  f'-DREAL="{second}"')),
+             (second, compile_to(tmp_path / "forger2", source, f"-DAT={at}",
+                                 f'-DREAL="{lib.TCPRELAY}"'))]
+    s = service(ops.conf(port, echo.remote, broker=f"pidfile = {pidfile}"),
+                program=program, clean=what != "state")
+    old = ops.wait_ready(s, 2)
+    with ops.Stream(port) as held, ops.Visitors(port, 2) as v:
+        v.more()
+        if what == "state":
+            replace(*steps[0])
+            s.send_signal(signal.SIGHUP)
+            was = Old(s, pidfile)
+            assert s.grep("another version of the state")
+            v.more()
+            held.goes_on()
+            v.stop()
+            held.close()
+            was.stop()
+            return
+        for step in steps:
+            since = s.mark()
+            replace(*step)
+            s.reload()
+            s.wait_for("of another version, counters start again",
+                       since=since)
+            v.more()
+            held.goes_on()
+            assert any(lib.alive(w) for w in old)
+    assert v.failed == []
+    lib.wait_until(lambda: not [w for w in old if lib.alive(w)],
+                   "old workers to end")
+    s.wait_workers(2)
+
+
 # ---- what is asked for meanwhile
 
 SLOW = r"""
@@ -543,6 +632,83 @@ def test_asked_again_meanwhile(slow, port):
 
 
 # ---- programs that are no good
+
+@pytest.mark.tls
+def test_lent_sockets_and_keys_stay(service, backend, program, stub, port,
+                                    tmp_path, certs):
+    """Workers that accept for themselves go on while the new program fails;
+    afterwards whatever of the old one dies is replaced, and more upgrades
+    may follow."""
+    echo = backend()
+    pidfile = tmp_path / "pid"
+    s = service(ops.conf(
+        port, echo.remote, broker=f"pidfile = {pidfile}",
+        listen=f"listen = {{ port = {port} tls = yes accept = workers }}",
+        relay=f"""
+	tls cert-file = {certs.ecdsa.cert}
+	tls key-file = {certs.ecdsa.key}
+	key process = yes"""), program=program, clean=False)
+    lib.wait_until(lambda: len(keyed.workers(s)) == 2, "two workers")
+    context = lib.client_context(certs.ca)
+    key = keyed.wait_key_process(s)
+    with keyed.Visitors(port, context, 2) as v:
+        v.more()
+        replace(program, stub("abort()"))
+        s.send_signal(signal.SIGHUP)
+        old = Old(s, pidfile)
+        v.more()
+        os.kill(key, signal.SIGKILL)
+        keyed.wait_key_process(s, {key})
+        v.more()
+        since = s.mark()
+        replace(program)
+        old.send_signal(signal.SIGHUP)
+        s.wait_for("reload: done", since=since)
+        assert running(old.pid, program)
+        v.more()
+    assert v.failed == []
+    old.stop()
+
+
+@pytest.mark.parametrize("accept", ["master", "workers"])
+def test_removed_listener(service, backend, program, port, accept):
+    """What is queued on a listener that the new program does not have is
+    served; workers give it back before it is closed."""
+    echo = backend()
+    gone = lib.free_port()
+    s = service(ops.conf(port, echo.remote, listen=f"""
+	listen = {{ port = {gone} accept = {accept} }}
+	listen = {{ port = {port} accept = {accept} }}"""), 2, program=program)
+    ops.wait_ready(s, 2)
+    answers = []
+
+    def visit_until_refused():
+        """Whoever is accepted is served."""
+        while True:
+            try:
+                c = socket.create_connection(("127.0.0.1", gone))
+            except ConnectionRefusedError:
+                return
+            with c:
+                try:
+                    c.sendall(b"x")
+                    answers.append(c.recv(1))
+                except OSError as e:
+                    answers.append(e)
+
+    t = threading.Thread(target=visit_until_refused, daemon=True)
+    t.start()
+    lib.wait_until(lambda: len(answers) > 20, "visitors")
+    replace(program)
+    s.write(ops.conf(port, echo.remote,
+                     listen=f"listen = {{ port = {port} accept = {accept} }}"))
+    upgrade(s, expect="done, 1 kept, 0 added, 1 removed")
+    t.join(lib.TIMEOUT)
+    assert not t.is_alive()
+    # the last one may have come when the socket was being closed
+    assert set(answers[:-1]) == {b"x"}
+    lib.echo_once(port)
+
 
 @pytest.mark.parametrize("does,says", [
     ("(void)!write(2, \"no\\nway\\n\", 7); _exit(78)",
