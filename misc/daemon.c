@@ -245,6 +245,12 @@ daemon_pidfile_adopt(struct daemon_pidfile *p, const char *path, int fd)
 	return 0;
 }
 
+bool
+daemon_pidfile_at(const struct daemon_pidfile *p, const char *path)
+{
+	return p->fd != -1 && pidfile_same(p->fd, path);
+}
+
 int
 daemon_pidfile_take(struct daemon_pidfile *p,
     char error[static DAEMON_ERROR])

@@ -45,6 +45,8 @@ int	 daemon_pidfile_open(struct daemon_pidfile *, const char *path,
 /* Go on with a pid file whose descriptor was inherited over an exec; the
  * lock is still ours. Takes fd over, copies path. -1, errno. */
 int	 daemon_pidfile_adopt(struct daemon_pidfile *, const char *path, int fd);
+/* Is it there that this one lies, however that is written? */
+bool	 daemon_pidfile_at(const struct daemon_pidfile *, const char *path);
 /* Go on with one whose process has ended: we hold its descriptor, but the
  * lock is gone. As daemon_pidfile_open(); p is empty on failure. */
 int	 daemon_pidfile_take(struct daemon_pidfile *,

@@ -116,9 +116,8 @@ pidfile_switch(struct master *m, const char *path)
 	struct daemon_pidfile new = { -1, NULL };
 	char error[DAEMON_ERROR];
 
-	if (m->start->pidfile != NULL || (m->pidfile.path == NULL ?
-	    path == NULL : path != NULL && strcmp(m->pidfile.path, path) ==
-	    0))
+	if (m->start->pidfile != NULL || (path == NULL ?
+	    m->pidfile.path == NULL : daemon_pidfile_at(&m->pidfile, path)))
 		return;
 	if (path != NULL && daemon_pidfile_open(&new, path, error) != 0) {
 		log_warn("%s, the old one stays", error);

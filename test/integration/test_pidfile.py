@@ -29,6 +29,27 @@ def test_foreground(service, port, tmp_path):
     assert not pidfile.exists()
 
 
+@pytest.mark.parametrize("path", ["pid", "./pid", "{0}/pid"])
+def test_reload_keeps_it(service, port, path):
+    """The same path, however it is written, is the same file: it stays, and
+    so does its lock."""
+    s = service(TEXT.format(port=port, extra=""), start=False)
+    s.write(TEXT.format(port=port, extra=f"""
+	pidfile = "{path.format(s.directory)}\""""))
+    s.start()
+    pidfile = s.directory / "pid"
+    lib.wait_until(pidfile.exists, "the pid file")
+    inode = pidfile.stat().st_ino
+    for _ in range(2):
+        s.reload()
+        assert pidfile.read_text() == f"{s.pid}\n"
+        assert pidfile.stat().st_ino == inode
+    second = service(TEXT.format(port=lib.free_port(), extra=""),
+                     args=["-p", pidfile], start=False, clean=False)
+    second.launch()
+    assert second.wait() == 73
+
+
 def test_option_wins(service, port, tmp_path):
     pidfile, other = tmp_path / "pid", tmp_path / "other"
     s = service(TEXT.format(port=port, extra=f'pid-file = "{other}"'),

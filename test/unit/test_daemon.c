@@ -206,7 +206,11 @@ test_pidfile_relative(void **state)
 	assert_non_null(getcwd(back, sizeof(back)));
 	assert_int_equal(chdir(dir), 0);
 	assert_int_equal(daemon_pidfile_open(&p, "pid", error), 0);
+	assert_true(daemon_pidfile_at(&p, "pid"));
+	assert_true(daemon_pidfile_at(&p, path));
+	assert_false(daemon_pidfile_at(&p, "other"));
 	assert_int_equal(chdir("/"), 0);
+	assert_false(daemon_pidfile_at(&p, "pid"));
 	daemon_pidfile_close(&p);
 	assert_int_equal(access(path, F_OK), -1);
 	assert_int_equal(chdir(back), 0);
