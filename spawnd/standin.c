@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "../misc/log.h"
+#include "../misc/title.h"
 #include "keys.h"
 #include "notify.h"
 #include "orphan.h"
@@ -52,21 +53,52 @@ said_ready(int *socket)
 	return n == 1;
 }
 
+/*
+ * Whoever takes us for the service must be heard: a service manager does.
+ * Signals wait here, for us to act upon them if it comes to that; the new
+ * program is told at once, and once.
+ */
+static void
+signals_forward(pid_t parent, sigset_t *done)
+{
+	static const int signals[] = {
+		SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2
+	};
+	sigset_t set;
+
+	if (sigpending(&set) == -1)
+		return;
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
+		if (sigismember(&set, signals[i]) != 1 ||
+		    sigismember(done, signals[i]) == 1 ||
+		    getppid() != parent)
+			continue;
+		(void)kill(parent, signals[i]);
+		sigaddset(done, signals[i]);
+	}
+}
+
 enum standin
 standin_wait(int socket, pid_t parent, bool *killed)
 {
 	int64_t late = clock_ms() + READY_WITHIN;
+	sigset_t forwarded;
 
 	*killed = false;
+	sigemptyset(&forwarded);
 	for (;;) {
+		bool there = getppid() == parent;
+
 		notify_alive();
-		if (said_ready(&socket))
+		(void)title_flush((uint64_t)clock_ms() * EV_MS);
+		signals_forward(parent, &forwarded);
+		/* its last word may have come behind it */
+		if (said_ready(&socket)) {
+			signals_forward(parent, &forwarded);
 			return STANDIN_ENDS;
-		if (getppid() != parent) {
-			/* its last word may have come since */
-			return said_ready(&socket) ? STANDIN_ENDS :
-			    STANDIN_TAKES_OVER;
 		}
+		if (!there)
+			return STANDIN_TAKES_OVER;
 		if (clock_ms() < late)
 			continue;
 		*killed = true;

@@ -524,7 +524,6 @@ standin_run(struct master *m, int socket, pid_t parent)
 
 	if (ev_forked(m->ev) == -1)
 		_exit(EX_OSERR);
-	signals_hold(false);
 	title_set(ev_clock(m->ev), "%s: standing in for the upgrade of "
 	    "process %ld", m->start->base, (long)parent);
 	orphans_note(m);
@@ -534,6 +533,8 @@ standin_run(struct master *m, int socket, pid_t parent)
 		_exit(0);
 	}
 	close(socket);
+	/* those that came meanwhile are for us now */
+	signals_hold(false);
 	standin_take(m, killed);
 }
 

@@ -31,7 +31,8 @@ enum standin {
 };
 /*
  * Waits for the one or the other. socket: what the new program, our parent,
- * has the other end of. *killed: it was not ready in time.
+ * has the other end of; the signals of a master are blocked. *killed: it
+ * was not ready in time.
  */
 enum standin standin_wait(int socket, pid_t parent, bool *killed);
 /* Takes over: pid file, workers that are somebody else's children, the board.

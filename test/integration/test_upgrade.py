@@ -66,6 +66,12 @@ def running(pid, path):
     return os.path.samefile(f"/proc/{pid}/exe", path)
 
 
+def pending(pid, signo):
+    with open(f"/proc/{pid}/status") as f:
+        mask = next(x for x in f if x.startswith("ShdPnd:"))
+    return int(mask.split()[1], 16) >> (signo - 1) & 1
+
+
 def pid_in(path):
     try:
         return int(path.read_text())
@@ -611,6 +617,26 @@ def test_stopped_meanwhile(slow, port):
     assert "pid" in ops.told(held)
     held.close()
     lib.wait_until(lambda: not lib.session_members(s.pid), "its end")
+
+
+@pytest.mark.parametrize("signo", [signal.SIGTERM, signal.SIGHUP])
+def test_standin_is_asked(slow, port, signo):
+    """Who takes the stand-in for the service, as a service manager does, is
+    heard by the new program."""
+    s, wait, _ = slow()
+    standin = lib.wait_until(
+        lambda: [p for p in lib.children(s.pid)
+                 if "standing in" in keyed.title(p)], "the stand-in")[0]
+    os.kill(standin, signo)
+    if signo == signal.SIGTERM:
+        assert s.wait() == 0
+        wait.unlink()
+        lib.wait_until(lambda: not lib.session_members(s.pid), "its end")
+    else:
+        lib.wait_until(lambda: pending(standin, signo), "the signal")
+        wait.unlink()
+        s.wait_for("reload: done", count=2)
+        assert s.stop() == 0
 
 
 def test_asked_again_meanwhile(slow, port):
