@@ -81,6 +81,12 @@ struct record	*source_record_get(struct source *, enum record_kind,
 /* A document that cannot be had, and the reason for source_failure(). */
 struct record	*source_record_fail(struct source *, const char *url,
 		    const char *reason);
+struct document;
+
+/* What is known of a document, in the place of what was known before. */
+void		 source_meta_set(struct source *, const char *url,
+		    const struct document *, const char *key,
+		    const char *warning, bool copy);
 /* Overwrites what was secret. */
 void		 source_cleanse(void *, size_t);
 
