@@ -269,21 +269,22 @@ passed_index(const struct listener *l)
 static void
 listener_note(const struct listener *l, struct upgrade_listener *u)
 {
-	const struct listener_conf *c = l->conf;
+	/* another door of a listener is what it was, and will be one again */
+	const struct listener_conf *c = listener_endpoint(l);
 
 	u->dev = (uint64_t)l->dev;
 	u->ino = (uint64_t)l->ino;
 	u->passed = passed_index(l);
 	u->fd = u->passed > 0 ? -1 : l->fd;
-	u->index = c->index;
+	u->index = l->conf->index;
 	u->type = c->type;
 	u->protocol = c->protocol;
 	u->v6only = c->v6only;
-	u->accept = c->accept;
+	u->accept = l->own != NULL ? ACCEPT_MASTER : c->accept;
 	addr_note(u->addr, &u->addr_len, &c->addr);
 	addr_note(u->bound, &u->bound_len, &l->addr);
 	u->record = l->record;
-	u->tail[UPGRADE_NAME] = text_of(c->name);
+	u->tail[UPGRADE_NAME] = text_of(l->conf->name);
 	u->tail[UPGRADE_VRF] = text_of(c->vrf);
 	u->tail[UPGRADE_TEXT] = text_of(l->text);
 }
