@@ -39,7 +39,8 @@ buf_empty(const struct buf *b)
 static inline const uint8_t *
 buf_head(const struct buf *b)
 {
-	return b->data + b->off;
+	/* an empty one may have no memory, and C has no NULL + 0 */
+	return b->off == 0 ? b->data : b->data + b->off;
 }
 
 /* Append n bytes. -1 and ENOMEM: nothing was appended, memory is out or it
