@@ -193,19 +193,19 @@ def test_pid_and_listeners(service, backend, program, port, tmp_path):
     s.wait_workers(2)
 
 
-DIES = ["abort()", "_exit(0)", "kill(getpid(), SIGKILL)"]
-
-
-@pytest.mark.parametrize("does", DIES)
+@pytest.mark.parametrize("does,mechanism", [
+    ("abort()", "0xffff"), ("_exit(0)", "8"),
+    ("kill(getpid(), SIGKILL)", "16")])
 def test_program_that_ends_at_once(service, backend, program, stub, port,
-                                   tmp_path, does):
+                                   tmp_path, does, mechanism):
     """The former program goes on in another process, which is in the pid
     file; nobody is refused; its workers are replaced when they die, and
     SIGTERM ends everything."""
     echo = backend()
     pidfile = tmp_path / "pid"
     s = service(ops.conf(port, echo.remote, broker=f"pidfile = {pidfile}"),
-                program=program, clean=False)
+                program=program, clean=False,
+                env={"IO_POLL_MECHANISM": mechanism})
     workers = s.wait_workers(2)
     with ops.Stream(port) as held:
         with ops.Visitors(port) as v:
