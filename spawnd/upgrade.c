@@ -364,8 +364,9 @@ hands_note(struct upgrade_state *s, const struct hand_queue *q,
 		struct upgrade_hand *u;
 
 		/* what is of no use without the datagram itself is lost, as
-		 * datagrams may be */
-		if (h->datagram != NULL)
+		 * datagrams may be; one that was sent keeps its place, since
+		 * the board counts */
+		if (h->datagram != NULL && worker == 0)
 			continue;
 		u = &s->hands[s->nhands++];
 		u->taken = h->taken;
