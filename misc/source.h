@@ -40,6 +40,8 @@ void		 source_free(struct source *);	/* secrets are cleansed */
  * *secrets_fd is -1 when there are none. */
 int		 source_save(const struct source *, int *bundle_fd,
 		    int *secrets_fd);
+/* A text in such a file, for a child; read-only as far as the system can. */
+int		 source_text_file(const char *text, size_t len);
 /* Secrets again, but without private keys: for who has a key process. */
 int		 source_save_shared(const struct source *, int *secrets_fd);
 

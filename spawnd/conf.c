@@ -14,6 +14,7 @@
 #include "features.h"
 #include "../misc/str.h"
 #include "../misc/url.h"
+#include "foreign.h"
 #include "parse.h"
 #include "program.h"
 
@@ -122,8 +123,12 @@ parse_file(struct parse *p, const char *file, const char *key,
 	    { common_kw, p->common } }, .nsets = 2 };
 	char failure[SOURCE_FAILURE];
 
-	p->r.lex = lex_new_signed(p->r.source, p->r.diag, p->r.arena, file,
-	    key, from);
+	if (p->request->shown != NULL)
+		p->r.lex = lex_new_as(p->r.source, p->r.diag, p->r.arena,
+		    file, p->request->shown);
+	else
+		p->r.lex = lex_new_signed(p->r.source, p->r.diag, p->r.arena,
+		    file, key, from);
 	if (p->r.lex == NULL) {
 		diag_fail(p->r.diag, from, EX_NOINPUT, "%s",
 		    source_failure(p->r.source, file, failure));
@@ -290,23 +295,37 @@ worker_search(struct compile *k)
 		spawn->exec = program_find(k, k->worker_id);
 }
 
-/* What a worker reads that is given the text only: not our language perhaps,
- * but it comes with the bundle. */
+/*
+ * What a worker reads that is given the text only, as it cannot fetch it: not
+ * our language perhaps, but it comes with the bundle. Of a file that cannot be
+ * read the worker itself will say so.
+ */
 static void
-config_fetch(struct compile *k)
+text_find(struct compile *k)
 {
-	const struct kw_value *config = &k->build.config;
+	struct spawn_conf *spawn = &k->c->broker.spawn;
+	const struct kw_value *config = spawn->config != NULL ?
+	    &k->build.config : NULL;
+	const char *file = config != NULL ? spawn->config : k->request->file;
+	struct foreign_text t;
 	char failure[SOURCE_FAILURE];
-	const char *data;
-	size_t len;
 
-	if (source_document(k->source, config->text, k->build.config_key,
-	    &data, &len) == 0)
-		lex_fetched(k->source, k->diag, &config->place,
-		    config->text);
-	else
-		diag_fail(k->diag, &config->place, EX_NOINPUT, "config: %s",
-		    source_failure(k->source, config->text, failure));
+	if (!foreign_read(k->source, k->diag, k->c->arena, file,
+	    config != NULL ? k->build.config_key : k->request->keyfile,
+	    config != NULL ? &config->place : NULL, &t)) {
+		if (url_is(file) || spawn->ipc_key > 0)
+			diag_fail(k->diag, config != NULL ? &config->place :
+			    NULL, EX_NOINPUT, "config: %s",
+			    source_failure(k->source, file, failure));
+		return;
+	}
+	if (config != NULL && url_is(file) && !k->own)
+		lex_fetched(k->source, k->diag, &config->place, file);
+	if (!url_is(file) && !t.changed && spawn->ipc_key == 0)
+		return;
+	spawn->text = t.text;
+	spawn->text_len = t.len;
+	spawn->text_name = arena_strdup(k->c->arena, file);
 }
 
 /* Who the worker is, and which section it reads. */
@@ -339,8 +358,8 @@ worker_find(struct compile *k)
 		    q->program->name;
 	if (k->worker_id != NULL)
 		spawn->id = arena_strdup(k->c->arena, k->worker_id);
-	if (spawn->config != NULL && url_is(spawn->config) && !k->own)
-		config_fetch(k);
+	if (!k->own || spawn->ipc_key > 0)
+		text_find(k);
 }
 
 /* Of a file that cannot be read the worker itself will say so. */

@@ -91,6 +91,11 @@ struct spawn_conf {
 	const char	*user;		/* for supplementary groups; NULL */
 	const char	*directory;
 	unsigned	 ipc_key;
+	/* What a worker that reads for itself is given in the place of the
+	   file; NULL: nothing, it has the file's name. */
+	const char	*text;
+	size_t		 text_len;
+	const char	*text_name;	/* of the file */
 };
 
 struct spawnd_conf {
@@ -146,6 +151,8 @@ struct conf_request {
 						   needed at run time warn */
 	bool			 trace;		/* -d 1: list tokens on stderr */
 	bool			 single;	/* -1 */
+	const char		*shown;		/* how file is called; NULL:
+						   as it is */
 	bool			 worker_only;	/* a worker that reads FILE
 						   itself: the broker's section
 						   may be anything, or missing */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "features.h"
+#include "../misc/ipc.h"
 #include "../misc/str.h"
 #include "parse.h"
 
@@ -179,6 +180,9 @@ spawn_end(struct parse *p, struct broker_build *b)
 {
 	struct spawn_conf *s = &b->conf->spawn;
 
+	if (s->ipc_key > 0 && !ipc_available())
+		diag_error(p->r.diag, &b->spawn_place, "ipc key: this build "
+		    "has no System V shared memory");
 	s->instances_max = b->instances_max;
 	s->instances_min = least_fit(p, "instances", b->instances_min,
 	    b->instances_max, b->instances_given, &b->instances_place);

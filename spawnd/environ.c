@@ -74,7 +74,7 @@ environ_merge(char *const *base, struct source *src)
 	char **over = source_environ(src), **env;
 	size_t n = 0;
 
-	env = calloc(count(base) + count(over) + 2, sizeof(*env));
+	env = calloc(count(base) + count(over) + 4, sizeof(*env));
 	if (env == NULL)
 		return NULL;
 	for (; *base != NULL; base++)

@@ -8,7 +8,7 @@
 
 #include "../misc/source.h"
 
-/* One array of pointers, to be freed, with room for one more variable at its
+/* One array of pointers, to be freed, with room for three variables at its
  * end. NULL: no memory. The texts stay where they are. */
 char	**environ_merge(char *const *base, struct source *);
 /* One more, "NAME=value", in the place of one of that name if there is. */

@@ -340,7 +340,8 @@ listener_open(struct listener *l)
 		return -1;
 	}
 	fd = socket_open(l, false);
-	if (fd == -1 && errno == EADDRINUSE && neighbours_set(l, 1) > 0) {
+	if (fd == -1 && errno == EADDRINUSE && !is_datagram(l) &&
+	    neighbours_set(l, 1) > 0) {
 		fd = socket_open(l, true);
 		neighbours_set(l, 0);
 		l->mute = fd != -1 && l->fresh;

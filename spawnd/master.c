@@ -477,23 +477,6 @@ warn_accept_workers(const struct master *m)
 		}
 }
 
-/* Options that this version reads and checks, and does nothing about. */
-static void
-warn_unavailable(const struct compiled *c)
-{
-	const struct {
-		bool		 given;
-		const char	*name;
-	} options[] = {
-		{ c->broker.spawn.ipc_key > 0, "ipc key" },
-	};
-
-	for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++)
-		if (options[i].given)
-			log_warn("%s: not available in this version",
-			    options[i].name);
-}
-
 static void
 single_done_cb(void *ctx)
 {
@@ -593,7 +576,7 @@ service_open(struct master *m)
 static int
 master_open(struct master *m, int daemon_fd, int *limit)
 {
-	char **env;
+	char **env, error[256];
 	int status;
 
 	*limit = daemon_raise_limit();
@@ -609,6 +592,11 @@ master_open(struct master *m, int daemon_fd, int *limit)
 	status = m->start->handed != NULL ? adopt_open(m) : service_open(m);
 	if (status != 0)
 		return status;
+	if (!segment_prepare(m, &m->conf, m->generation, error,
+	    sizeof(error))) {
+		start_err("%s", error);
+		return EX_CANTCREAT;
+	}
 	sticky_prepare(m);
 	m->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (*limit > ev_limit(m->ev))
@@ -630,6 +618,7 @@ master_clear(struct master *m)
 		next = p->newer;
 		proc_free(p);
 	}
+	segment_close(m);
 	keys_clear(m);
 	refresh_end(m);
 	store_clear(m);
@@ -675,7 +664,6 @@ master_run(const struct program *program, const struct start *start,
 	log_line("starting, version %s%s", PACKAGE_VERSION,
 	    start->handed != NULL ? " in place of another" :
 	    start->inherit.inetd ? " via inetd" : "");
-	warn_unavailable(m.conf.conf);
 	status = master_open(&m, daemon_fd, &limit);
 	if (status == 0) {
 		store_keep(&m);

@@ -16,6 +16,7 @@
 #include "inherit.h"
 #include "load.h"
 #include "program.h"
+#include "segment.h"
 #include "sticky.h"
 #include "tickets.h"
 
@@ -87,6 +88,8 @@ struct master {
 	struct throttle		 throttle;
 	struct seats		*seats;		/* boards, newest first */
 	struct keys		*keys;		/* key processes */
+#define SEGMENTS	2
+	struct segment		 segments[SEGMENTS];	/* ipc key */
 
 	struct listener		*listeners;	/* in the order of the file */
 	uint64_t		 ids;		/* connection ids given out */

@@ -11,11 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "features.h"
 #include "../misc/daemon.h"
 #include "../misc/str.h"
+#include "given.h"
 #include "own_process.h"
 
 #define FEATURES	(FEATURE_BATCH | FEATURE_BOARD | FEATURE_TICKETS | \
@@ -95,6 +97,25 @@ process_private(struct process *p, struct compiled *c)
 	return 0;
 }
 
+/* What the master hands over in the place of a file. */
+static bool
+process_given(struct process *p, struct source *s, struct diag *d)
+{
+	struct given g;
+
+	if (given_open(p->request.file, &g) == -1) {
+		diag_fail(d, NULL, EX_NOINPUT, "cannot read '%s': %s",
+		    p->request.file, strerror(errno));
+		return false;
+	}
+	if (g.text != NULL) {
+		source_add(s, SOURCE_TEXT, p->request.file, g.text, g.len);
+		p->request.shown = g.name;
+	}
+	given_clear(&g);
+	return true;
+}
+
 /* The file that the master only named. NULL: the reasons are logged. */
 static struct compiled *
 process_gather(struct process *p, char *const *env, struct diag *d)
@@ -105,8 +126,8 @@ process_gather(struct process *p, char *const *env, struct diag *d)
 
 	if (s != NULL)
 		source_fetches(s, &alone);
-	c = s == NULL ? NULL : conf_compile(&p->request, s, d);
-
+	c = s == NULL || !process_given(p, s, d) ? NULL :
+	    conf_compile(&p->request, s, d);
 	if (c == NULL && s != NULL)
 		source_free(s);
 	if (c != NULL)

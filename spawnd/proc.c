@@ -15,10 +15,13 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "../misc/ipc.h"
 #include "../misc/log.h"
 #include "../misc/msg.h"
+#include "../misc/url.h"
 #include "crew.h"
 #include "environ.h"
+#include "given.h"
 #include "lend.h"
 #include "listen.h"
 #include "master.h"
@@ -120,6 +123,40 @@ identity_take(const struct spawn_conf *s)
 	return ok;
 }
 
+/* Whether it reads its configuration for itself, and that as a text. */
+static bool
+is_given(const struct loaded *conf)
+{
+	return conf->conf->worker == NULL &&
+	    conf->conf->broker.spawn.text != NULL;
+}
+
+/* How that text is called. */
+static char *
+given_variable(const struct spawn_conf *s)
+{
+	static char var[sizeof(GIVEN_ENV "=") + URL_SHOWN];
+	char shown[URL_SHOWN];
+
+	snprintf(var, sizeof(var), GIVEN_ENV "=%s", url_show(s->text_name,
+	    shown));
+	return var;
+}
+
+static const char *
+child_file(const struct master *m, const struct loaded *conf)
+{
+	static char url[IPC_URL_MAX];
+	const struct spawn_conf *s = &conf->conf->broker.spawn;
+
+	if (!is_given(conf))
+		return s->config != NULL ? s->config : m->start->file;
+	if (s->ipc_key == 0)
+		return GIVEN_FILE;
+	ipc_url_print(url, s->ipc_key, s->text_len);
+	return url;
+}
+
 static char **
 child_environ(const struct master *m, const struct loaded *conf,
     const uint8_t nonce[8])
@@ -133,6 +170,8 @@ child_environ(const struct master *m, const struct loaded *conf,
 		_exit(EX_OSERR);
 	channel_env_print(var + strlen("SPAWND_WORKER="), nonce);
 	environ_put(env, var);
+	if (is_given(conf))
+		environ_put(env, given_variable(&conf->conf->broker.spawn));
 	return env;
 }
 
@@ -152,14 +191,21 @@ child_argv(const struct master *m, const struct loaded *conf, char *argv[8])
 		argv[n++] = (char *)(uintptr_t)"-d";
 		argv[n++] = (char *)(uintptr_t)m->start->debug_text;
 	}
-	argv[n++] = (char *)(uintptr_t)(s->config != NULL ? s->config :
-	    m->start->file);
+	argv[n++] = (char *)(uintptr_t)child_file(m, conf);
 	argv[n++] = (char *)(uintptr_t)s->id;
 	argv[n] = NULL;
 }
 
+/* from becomes to, and stays open when the program is executed. */
+static bool
+descriptor_set(int from, int to)
+{
+	return from == to ? fcntl(to, F_SETFD, 0) != -1 :
+	    dup2(from, to) != -1;
+}
+
 static _Noreturn void
-child_run(const struct proc *p, const struct loaded *conf, int fd)
+child_run(const struct proc *p, const struct loaded *conf, int fd, int text)
 {
 	const struct spawn_conf *s = &conf->conf->broker.spawn;
 	const struct start *start = p->master->start;
@@ -170,7 +216,8 @@ child_run(const struct proc *p, const struct loaded *conf, int fd)
 
 	ev_signal_reset();
 	child_argv(p->master, conf, argv);
-	if (fd == 0 ? fcntl(0, F_SETFD, 0) == -1 : dup2(fd, 0) == -1)
+	if (!descriptor_set(fd, 0) ||
+	    (text != -1 && !descriptor_set(text, GIVEN_FD)))
 		_exit(EX_OSERR);
 	if (!identity_take(s)) {
 		log_err("worker cannot become what 'spawn' says: %s",
@@ -265,16 +312,25 @@ proc_sit(struct proc *p, const struct compiled *c)
 static bool
 proc_fork(struct proc *p, const struct loaded *conf)
 {
-	int fds[2];
+	const struct spawn_conf *s = &conf->conf->broker.spawn;
+	int fds[2], text = -1;
 
 	if (getentropy(p->nonce, sizeof(p->nonce)) == -1 ||
-	    msg_pair(fds, (int)conf->conf->broker.bufsize) == -1)
+	    (is_given(conf) && s->ipc_key == 0 &&
+	    (text = source_text_file(s->text, s->text_len)) == -1))
 		return false;
+	if (msg_pair(fds, (int)conf->conf->broker.bufsize) == -1) {
+		if (text != -1)
+			net_close(text);
+		return false;
+	}
 	hand_forks(p->master);
 	p->pid = fork();
 	if (p->pid == 0)
-		child_run(p, conf, fds[1]);
+		child_run(p, conf, fds[1], text);
 	close(fds[1]);
+	if (text != -1)
+		net_close(text);
 	if (p->pid == -1) {
 		net_close(fds[0]);
 		return false;
@@ -289,7 +345,8 @@ proc_start(struct master *m, const struct loaded *conf, uint32_t generation)
 {
 	struct proc *p;
 
-	if (!crew_may_start(m))
+	if (!crew_may_start(m) ||
+	    (is_given(conf) && !segment_show(m, conf, generation)))
 		return NULL;
 	if ((p = proc_new(m, generation)) == NULL || !proc_fork(p, conf)) {
 		log_err("cannot start a worker: %s", strerror(errno));

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "../misc/lex.h"
+#include "given.h"
 #include "spawnd.h"
 
 struct spawnd_conf_reader {
@@ -16,6 +17,7 @@ struct spawnd_conf_reader {
 	struct diag		*diag;
 	struct lex		*lex;
 	const char		*id;
+	const char		*name;		/* of the file, as shown */
 	struct lex_token	 tok;		/* in hand */
 	unsigned		 nest;		/* 0: between sections */
 	unsigned		 found;		/* sections with the id */
@@ -229,16 +231,11 @@ token_find(struct spawnd_conf_reader *r)
 static bool
 file_open(struct spawnd_conf_reader *r, const char *file)
 {
-	const char *name = getenv("SPAWND_CONFIG");
-
-	/* What the master hands over by descriptor has its own name. */
-	if (name == NULL || strncmp(file, "/dev/fd/", 8) != 0)
-		name = file;
 	lex_free(r->lex);
 	source_env_reset(r->source);
 	r->found = 0;
 	r->nest = 0;
-	r->lex = lex_new_as(r->source, r->diag, r->arena, file, name);
+	r->lex = lex_new_as(r->source, r->diag, r->arena, file, r->name);
 	if (r->lex == NULL)
 		return false;
 	r->tok = (struct lex_token){ .kind = LEX_END };
@@ -259,6 +256,21 @@ spawnd_conf_close(struct spawnd_conf_reader *r)
 	free(r);
 }
 
+/* What the master hands over has its own name. */
+static bool
+given_take(struct spawnd_conf_reader *r, const char *file)
+{
+	struct given g;
+
+	if (given_open(file, &g) == -1)
+		return false;
+	r->name = arena_strdup(r->arena, g.name);
+	if (g.text != NULL)
+		source_add(r->source, SOURCE_TEXT, file, g.text, g.len);
+	given_clear(&g);
+	return true;
+}
+
 /* Read once to see that there is such a section and that all is well. */
 struct spawnd_conf_reader *
 spawnd_conf_open(const char *file, const char *id)
@@ -271,7 +283,7 @@ spawnd_conf_open(const char *file, const char *id)
 	    (r->source = source_gather(environ)) == NULL)
 		goto fail;
 	r->id = arena_strdup(r->arena, id);
-	if (!file_open(r, file)) {
+	if (!given_take(r, file) || !file_open(r, file)) {
 		error = errno;
 		goto fail;
 	}

@@ -102,6 +102,7 @@ reload_drop(struct master *m)
 			    sizeof(running), NULL, 0, NULL, 0);
 		}
 	}
+	segment_settle(m);
 }
 
 void
@@ -277,6 +278,11 @@ reload_prepare(struct master *m)
 	r->state = RELOAD_PREPARING;
 	r->began = ev_now(m->ev);
 	if (!listeners_prepare(m, &r->conf.conf->broker, error,
+	    sizeof(error))) {
+		reload_fail(m, error);
+		return;
+	}
+	if (!segment_prepare(m, &r->conf, r->generation, error,
 	    sizeof(error))) {
 		reload_fail(m, error);
 		return;

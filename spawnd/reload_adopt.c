@@ -179,6 +179,7 @@ reload_commit(struct master *m)
 		proc_set(m->oldest, PROC_READY);
 	}
 	workers_switch(m, &sum);
+	segment_settle(m);
 	keys_over(m, former, false);
 	lend_reset(m);
 	seats_commit(m);

@@ -135,8 +135,8 @@ struct spawnd_token {
 struct spawnd_conf_reader;
 
 /*
- * Opens file (a path; from a worker also what the master handed over) and
- * finds the sections "id = NAME { }" with the given id; they are read one
+ * Opens file (a path; from a worker also what the master handed over in its
+ * place: /dev/fd/3 or ipc://KEY/LENGTH, EACCES from others) and finds the sections "id = NAME { }" with the given id; they are read one
  * after the other. NULL and errno; ENOENT also when there is no such section.
  */
 struct spawnd_conf_reader *spawnd_conf_open(const char *file, const char *id);

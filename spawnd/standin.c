@@ -129,6 +129,7 @@ standin_take(struct master *m, bool killed)
 	keys_orphaned(m);
 	/* what the other has entered is his */
 	seats_retake(m);
+	segment_resume(m);
 	orphans_strays(m);
 	/* nobody could show life to us meanwhile */
 	for (struct proc *p = m->oldest; p != NULL; p = p->newer) {

@@ -19,6 +19,7 @@
 #include "../misc/url.h"
 #include "adopt.h"
 #include "features.h"
+#include "given.h"
 #include "keys.h"
 #include "load.h"
 #include "logs.h"
@@ -350,6 +351,7 @@ spawnd_main(const struct program *program, int argc, char **argv)
 	/* left by somebody who was one; ours must not find it */
 	(void)unsetenv(CHANNEL_ENV);
 	(void)unsetenv(KEYS_ENV);
+	(void)unsetenv(GIVEN_ENV);
 	log_stderr(isatty(STDERR_FILENO));
 	if ((status = options_read(&s, program, argc, argv)) != -1)
 		return status;

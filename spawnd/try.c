@@ -1,5 +1,6 @@
 #include <sys/wait.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -10,9 +11,12 @@
 #include <unistd.h>
 
 #include "../misc/msg.h"
+#include "../misc/source.h"
+#include "../misc/url.h"
 #include "channel.h"
 #include "conf.h"
 #include "environ.h"
+#include "given.h"
 #include "master.h"
 #include "try.h"
 
@@ -25,6 +29,8 @@ try_child(const struct compiled *c, const struct start *s, int fd)
 	const struct spawn_conf *w = &c->broker.spawn;
 	const char *argv[] = { w->exec, "-P", w->config != NULL ? w->config :
 	    s->file, w->id, NULL };
+	bool given = w->text != NULL && w->ipc_key == 0;
+	char shown[URL_SHOWN];
 	uint8_t nonce[8] = { 0 };
 	char text[CHANNEL_ENV_MAX];
 
@@ -33,6 +39,14 @@ try_child(const struct compiled *c, const struct start *s, int fd)
 	channel_env_print(text, nonce);
 	if (setenv(CHANNEL_ENV, text, 1) == -1 || dup2(fd, 0) == -1)
 		_exit(EX_OSERR);
+	if (given) {
+		argv[2] = GIVEN_FILE;
+		if ((fd = source_text_file(w->text, w->text_len)) == -1 ||
+		    (fd == GIVEN_FD ? fcntl(fd, F_SETFD, 0) :
+		    dup2(fd, GIVEN_FD)) == -1 || setenv(GIVEN_ENV,
+		    url_show(w->text_name, shown), 1) == -1)
+			_exit(EX_OSERR);
+	}
 	execv(w->exec, (char **)(uintptr_t)argv);
 	fprintf(stderr, "cannot execute %s: %s\n", w->exec, strerror(errno));
 	_exit(EX_OSERR);

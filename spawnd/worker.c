@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "../misc/msg.h"
+#include "given.h"
 #include "worker.h"
 
 #define HELLO_WAIT	10000	/* ms */
@@ -155,6 +156,7 @@ worker_start(int version, char error[static WORKER_ERROR])
 	struct spawnd_worker *w;
 	int flags, saved;
 
+	given_note();
 	if (env == NULL || !worker_channel(0)) {
 		snprintf(error, WORKER_ERROR, "not started by a master");
 		errno = ENOTSOCK;

@@ -652,7 +652,7 @@ syslog filter = 0xff
 id = spawnd {{
 	listen = {{ address = 127.0.0.1 port = {port} flag = accounting
 		aaa.protocol = radius.tcp }}
-	spawn {{ ipc key = 5 instances min = 1 instances max = 1 }}
+	spawn {{ instances min = 1 instances max = 1 }}
 }}
 id = tcprelay {{
 	key process = yes
@@ -661,7 +661,7 @@ id = tcprelay {{
 """
 LATER_SAID = ["refresh",
               "regex-match-case", "syslog filter",
-              "flag = accounting", "aaa.protocol", "ipc key", "key process"]
+              "flag = accounting", "aaa.protocol", "key process"]
 
 
 def said_once(lines):

@@ -373,15 +373,10 @@ def test_debug_words(config):
 
 
 def test_lines_that_are_said():
-    """'Not available in this version' is said of what is not, and no more:
-    the sources that warn, and the manual."""
+    """'Not available in this version' is said of what is not, and no more."""
     absent = {n for i in ITEMS if "Not available in this version" in i.text
               for n in i.names}
-    source = (lib.TOP / "spawnd/master.c").read_text()
-    table = source[source.index("warn_unavailable"):]
-    table = table[:table.index("};")]
-    warned = set(re.findall(r'"([a-z ]+)" }', table))
-    assert absent == warned | {"mavis"}
+    assert absent == {"mavis"}
 
 
 # ---- the programs' pages

@@ -235,7 +235,7 @@ def test_udp(service):
     port = lib.free_port()
     s = service(sample("udp.cfg", [
         ("port = 8007", f"port = {port}"), ("idle = 10", "idle = 1"),
-        ("userid = nobody", ""),		# who cannot read what pytest made
+        ("ipc key = 0x75647065", f"ipc key = {0x53000000 + port}"),
         ("/usr/local/libexec/udp-echo", lib.UDP_ECHO)]), program="spawnd")
     for family, host in [(socket.AF_INET, "127.0.0.1")] + \
             [(socket.AF_INET6, "::1")] * lib.have_ipv6():

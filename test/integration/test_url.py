@@ -15,6 +15,7 @@ import time
 import pytest
 
 import lib
+import ops
 import web
 
 pytestmark = pytest.mark.skipif(not lib.has_feature("URL"),
@@ -859,7 +860,7 @@ def test_verify_key_by_alias(server, signer, tmp_path, certs):
 # ---- configurations of the specification
 
 def test_configuration_20(server, start, backend, port):
-    """Its workers are ours and need no segment."""
+    """Its workers are ours and need no segment, but it is there."""
     w = server({"/relay.conf": f"""id = spawnd {{
     listen = {{ address = 127.0.0.1 port = {port} }}
     spawn {{ ipc key = 0x52454c{os.getpid() & 0xff:02x} instances max = 16 }}
@@ -871,6 +872,10 @@ id = tcprelay {{ remote = {{ {backend().remote} }} }}
     lib.echo_once(port)
     s.reload()
     lib.echo_once(port)
+    key = 0x52454c00 | os.getpid() & 0xff
+    assert key in ops.segments()
+    s.stop()
+    assert key not in ops.segments()
 
 
 @pytest.mark.tls

@@ -10,8 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <sys/wait.h>
 #include <cmocka.h>
 
+#include "misc/ipc.h"
+#include "misc/msg.h"
 #include "spawnd/spawnd.h"
 
 static char dir[64];
@@ -147,10 +150,68 @@ test_handed(void **state)
 	snprintf(name, sizeof name, "/dev/fd/%d", fds[0]);
 	setenv("SPAWND_CONFIG", "https://x.example/y", 1);
 	assert_int_equal(tokens(name, "hello", got), -1);
-	unsetenv("SPAWND_CONFIG");
+	assert_null(getenv("SPAWND_CONFIG"));
 	assert_string_equal(got, "https://x.example/y:2: string not closed, "
 	    "opened in line 2");
 	close(fds[0]);
+}
+
+/* A worker of a master, or so it seems: what it said. */
+static int
+tokens_of_worker(const char *file, char got[static 512])
+{
+	int fds[2], out[2], status;
+	pid_t pid;
+	ssize_t n;
+
+	assert_int_equal(msg_pair(fds, 0), 0);
+	assert_int_equal(pipe(out), 0);
+	if ((pid = fork()) == 0) {
+		dup2(fds[1], 0);
+		setenv("SPAWND_WORKER", "1:0123456789abcdef", 1);
+		setenv("SPAWND_CONFIG", "/etc/service.cfg", 1);
+		status = tokens(file, "hello", got);
+		_exit(write(out[1], got, strlen(got)) == -1 ? 9 :
+		    getenv("SPAWND_CONFIG") != NULL ? 8 : -status);
+	}
+	close(fds[0]);
+	close(fds[1]);
+	close(out[1]);
+	n = read(out[0], got, 511);
+	got[n > 0 ? n : 0] = '\0';
+	close(out[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+/* In shared memory: for workers of a master only. */
+static void
+test_shared(void **state)
+{
+	static const char text[] = "id = hello { a = 1 }\n",
+	    wrong[] = "id = hello {\n & }";
+	unsigned key = 0x53500000u | ((unsigned)getpid() & 0xfffff);
+	char url[IPC_URL_MAX], got[512];
+	int id;
+
+	(void)state;
+	if (!ipc_available())
+		skip();
+	id = ipc_create(key, text, strlen(text), (uid_t)-1, (gid_t)-1);
+	assert_int_not_equal(id, -1);
+	ipc_url_print(url, key, strlen(text));
+	assert_null(spawnd_conf_open(url, "hello"));
+	assert_int_equal(errno, EACCES);
+	assert_int_equal(tokens_of_worker(url, got), 0);
+	assert_string_equal(got, "a <=> 1 ");
+	ipc_remove(id);
+	id = ipc_create(key, wrong, strlen(wrong), (uid_t)-1, (gid_t)-1);
+	assert_int_not_equal(id, -1);
+	ipc_url_print(url, key, strlen(wrong));
+	assert_int_equal(tokens_of_worker(url, got), 1);
+	assert_string_equal(got, "/etc/service.cfg:2: single '&'");
+	ipc_remove(id);
 }
 
 int
@@ -161,6 +222,7 @@ main(void)
 		cmocka_unit_test(test_none),
 		cmocka_unit_test(test_wrong),
 		cmocka_unit_test(test_handed),
+		cmocka_unit_test(test_shared),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
