@@ -64,8 +64,9 @@ def test_bench_big_and_kill(tmp_path):
     assert len(r["rows"]) == 3 and r["same"], text
     assert all(x > 0 for row in r["rows"] for x in row[:4]), text
     assert slow or sum(row[5] for row in r["rows"]) > 0, text
-    r, text = bench(tmp_path, "--kill", "--kills", 2)
+    r, text = bench(tmp_path, "--kill", "--kills", 2, "--impatient")
     assert [len(x) for x in r["kill"].values()] == [2] * 4, text
+    assert all(0 < t < 10 for x in r["kill"].values() for t in x), text
 
 
 # ---- large files
