@@ -391,7 +391,6 @@ retry_cb(void *ctx)
 		    l->conf->retry * EV_SECOND, retry_cb, l);
 		return;
 	}
-	l->silent = false;
 	log_line("listening on %s", l->text);
 	listener_show(l);
 	lend_listener(l);
@@ -613,25 +612,42 @@ opened_log(const struct listener *l)
 		    l->conf->plain ? ", no listen block describes it" : "");
 }
 
+/* Open, or going to be tried again after a while; else errno. */
+static bool
+opened_or_retried(struct listener *l)
+{
+	ev_timer_stop(l->master->ev, &l->retry);
+	if (listener_open(l) == 0) {
+		opened_log(l);
+		return true;
+	}
+	if (l->conf->retry == 0)
+		return false;
+	log_err("cannot bind %s: %s, retrying every %u s", l->text,
+	    listener_reason(l), l->conf->retry);
+	listener_retry(l);
+	return true;
+}
+
 bool
 listeners_open(struct master *m)
 {
 	bool any = false;
 
-	for (struct listener *l = m->listeners; l != NULL; l = l->next) {
-		if (listener_open(l) == 0) {
-			opened_log(l);
+	for (struct listener *l = m->listeners; l != NULL; l = l->next)
+		if (opened_or_retried(l))
 			any = true;
-		} else if (l->conf->retry > 0) {
-			log_err("cannot bind %s: %s, retrying every %u s",
-			    l->text, listener_reason(l), l->conf->retry);
-			listener_retry(l);
-			any = true;
-		} else
+		else
 			start_err("cannot bind %s: %s", l->text,
 			    listener_reason(l));
-	}
 	return any;
+}
+
+void
+listener_reopen(struct listener *l)
+{
+	if (!opened_or_retried(l))
+		log_err("cannot bind %s: %s", l->text, listener_reason(l));
 }
 
 /*

@@ -38,7 +38,6 @@ struct listener {
 	ino_t			 ino;		/* as it was bound */
 	bool			 watched;	/* by the master's loop */
 	bool			 paused;	/* out of descriptors */
-	bool			 silent;	/* failure was logged */
 	bool			 fresh;		/* opened by a reload that is
 						   not committed */
 	bool			 mute;		/* fresh: bound, no more */
@@ -91,6 +90,9 @@ void	 listener_record(struct listener *, struct hand *);
 bool	 listener_lent(const struct listener *);
 /* Try again every so often. */
 void	 listener_retry(struct listener *);
+/* At a reload, one that was not open before either: tried at once, and from
+ * then on as the new configuration says. */
+void	 listener_reopen(struct listener *);
 struct listener *listener_by_index(struct master *, uint32_t index);
 
 /* Opens all that are not open. false: none is open or being retried. */

@@ -25,6 +25,11 @@ enum look_result {
 	LOOK_FAILED		/* errno */
 };
 
+/* What whoever asks is told in either case; the path goes into the second. */
+#define LOOK_NO_PATH		\
+	"no 'status socket', nor one beside a pid file ('pidfile', -p)"
+#define LOOK_NOT_RUNNING	"not running, nobody answers at '%s'"
+
 enum look_result look_open(struct look *, const char *path);
 void		 look_close(struct look *);
 

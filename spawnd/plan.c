@@ -28,6 +28,7 @@ struct plan {
 	struct loaded		 loaded;
 	struct look		 look;
 	bool			 looking;	/* look is open */
+	char			 why[PATH_MAX + 80];	/* else */
 	bool			*counted;	/* by row of the board */
 	uint64_t		 users;		/* of the service */
 	bool			 rows;		/* all workers count there */
@@ -121,46 +122,53 @@ load_new(struct plan *p, const struct program *program)
 
 /* ---- the service ---- */
 
-static const char *
+/* false: p->why. */
+static bool
 look_at(struct plan *p, const char *path)
 {
+	const char *reason;
+
 	switch (look_open(&p->look, path)) {
 	case LOOK_OK:
-		p->looking = true;
-		return NULL;
+		return p->looking = true;
 	case LOOK_NOBODY:
-		return "not running";
+		snprintf(p->why, sizeof(p->why), LOOK_NOT_RUNNING, path);
+		return false;
 	case LOOK_OTHER:
-		return "not running: another version, or another service, "
-		    "is there";
+		snprintf(p->why, sizeof(p->why), "not running: another "
+		    "version, or another service, is at '%s'", path);
+		return false;
 	case LOOK_FAILED:
 		break;
 	}
-	return errno == EACCES || errno == EPERM ? "no permission" :
-	    strerror(errno);
+	reason = strerror(errno);
+	snprintf(p->why, sizeof(p->why), "%s'%s': %s", errno == EACCES ||
+	    errno == EPERM ? "no permission, " : "", path, reason);
+	return false;
 }
 
 /*
  * The new file may say another path than the one that is in use; then it is
- * tried where it would be by default.
+ * tried where it would be by default. false: p->why.
  */
-static const char *
+static bool
 look_for(struct plan *p)
 {
 	const struct spawnd_conf *c = &p->loaded.conf->broker;
 	const char *pidfile = p->start->pidfile != NULL ? p->start->pidfile :
-	    c->pidfile, *why = "no 'status socket'", *path;
+	    c->pidfile, *path;
 	char usual[PATH_MAX];
 	bool given;
 
-	if ((path = statussock_path(p->start, c, &given)) != NULL)
-		why = look_at(p, path);
-	if (why == NULL || pidfile == NULL)
-		return why;
+	snprintf(p->why, sizeof(p->why), LOOK_NO_PATH);
+	if ((path = statussock_path(p->start, c, &given)) != NULL &&
+	    look_at(p, path))
+		return true;
+	if (pidfile == NULL)
+		return false;
 	snprintf(usual, sizeof(usual), "%s.sock", pidfile);
-	if (path == NULL || strcmp(path, usual) != 0)
-		why = look_at(p, usual);
-	return why;
+	return (path == NULL || strcmp(path, usual) != 0) &&
+	    look_at(p, usual);
 }
 
 static int
@@ -420,15 +428,15 @@ facts_both(struct plan *p, const struct program *program)
 static int
 plan_tell(struct plan *p, const struct program *program)
 {
-	const char *why;
 	int status;
 
 	if ((status = load_new(p, program)) != 0)
 		return status;
-	if ((why = look_for(p)) != NULL)
-		return fail(p, why);
+	if (!look_for(p))
+		return fail(p, p->why);
 	if (p->look.facts == -1)
-		return fail(p, "no permission");
+		return fail(p, "no permission, the service belongs to "
+		    "somebody else");
 	if ((status = users_count(p)) != 0)
 		return status;
 	return facts_both(p, program);

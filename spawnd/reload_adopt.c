@@ -73,6 +73,8 @@ listeners_switch(struct master *m, uint32_t generation,
 		sum->added += added;
 		sum->kept += !added;
 		listener_adopt(l, l->heir, generation);
+		if (!added && l->fd == -1 && m->reload->kind == RELOAD_FILE)
+			listener_reopen(l);
 	}
 	for (; gone != NULL; gone = next) {
 		next = gone->next;

@@ -260,7 +260,7 @@ socket_show(const struct start *s, const struct compiled *c, bool json)
 	int status = 1;
 
 	if (path == NULL) {
-		fprintf(stderr, "%s: no 'status socket'\n", s->base);
+		fprintf(stderr, "%s: " LOOK_NO_PATH "\n", s->base);
 		return 1;
 	}
 	switch (look_open(&l, path)) {
@@ -269,7 +269,7 @@ socket_show(const struct start *s, const struct compiled *c, bool json)
 		look_close(&l);
 		break;
 	case LOOK_NOBODY:
-		fprintf(stderr, "%s: not running\n", s->base);
+		fprintf(stderr, "%s: " LOOK_NOT_RUNNING "\n", s->base, path);
 		break;
 	case LOOK_OTHER:
 		fprintf(stderr, "%s: status socket '%s': another version, or "

@@ -52,7 +52,8 @@ usage(FILE *fp, const char *name)
 	fprintf(fp,
 	    "usage: %s [-1DPbfv] [-I id] [-i id] [-d level] [-k keyfile] "
 	    "[-p pidfile] FILE [id]\n"
-	    "       %s -s [-I id] [-p pidfile] [--json] FILE [id]\n"
+	    "       %s -s [-I id] [-k keyfile] [-p pidfile] [--json] "
+	    "FILE [id]\n"
 	    "       %s --plan [-I id] [-i id] [-k keyfile] [-p pidfile] "
 	    "[--json] FILE [id]\n"
 	    "  -P        check FILE and end\n"
@@ -179,8 +180,12 @@ options_read(struct start *s, const struct program *program, int argc,
 		fprintf(stderr, "%s: --plan: not with -s\n", s->base);
 		return EX_USAGE;
 	}
+	if (s->check && (s->status || s->plan)) {
+		fprintf(stderr, "%s: -P: not with -s or --plan\n", s->base);
+		return EX_USAGE;
+	}
 	if (s->json && !s->status && !s->plan) {
-		fprintf(stderr, "%s: --json: what is to be shown?\n",
+		fprintf(stderr, "%s: --json: only with -s or --plan\n",
 		    s->base);
 		usage(stderr, s->base);
 		return EX_USAGE;

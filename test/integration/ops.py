@@ -46,6 +46,15 @@ def rewrite(s, text):
 
 # ---- what a service says about itself
 
+# to whom asks where nobody is
+NO_PATH = ("tcprelay: no 'status socket', nor one beside a pid file "
+           "('pidfile', -p)\n")
+
+
+def not_running(path):
+    return f"tcprelay: not running, nobody answers at '{path}'\n"
+
+
 Worker = collections.namedtuple(
     "Worker", "worker pid generation state users max served age")
 

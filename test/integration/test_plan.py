@@ -322,16 +322,17 @@ def test_errors(service, conf, tmp_path):
 def test_not_running(conf, tmp_path):
     file = tmp_path / "x.cfg"
     file.write_text(conf.text())
+    said = ops.not_running(f"{tmp_path}/pid.sock")
     r = run(file)
-    assert (r.returncode, r.stdout, r.stderr) == (
-        1, "", "tcprelay: not running\n")
+    assert (r.returncode, r.stdout, r.stderr) == (1, "", said)
     r = run(file, "--json")
     assert r.returncode == 1
     assert json.loads(r.stdout) == {"changes": [], "errors": [
-        {"file": None, "line": 0, "message": "not running"}]}
+        {"file": None, "line": 0, 
+         "message": said.removeprefix("tcprelay: ").rstrip()}]}
     file.write_text(conf.text().replace("pidfile", "# pidfile"))
     r = run(file)
-    assert (r.returncode, r.stderr) == (1, "tcprelay: no 'status socket'\n")
+    assert (r.returncode, r.stderr) == (1, ops.NO_PATH)
 
 
 def test_after_the_end(service, conf):
@@ -339,7 +340,8 @@ def test_after_the_end(service, conf):
     assert plan(s).status == 0
     s.stop()
     r = run(s.file)
-    assert (r.returncode, r.stderr) == (1, "tcprelay: not running\n")
+    assert r.returncode == 1
+    assert r.stderr.startswith("tcprelay: not running, nobody answers at ")
 
 
 def test_usage(tmp_path):
@@ -369,7 +371,7 @@ def test_no_permission(service, conf, tmp_path):
     r = lib.run(nobody, "--reuid=65534", "--regid=65534", "--clear-groups",
                 str(lib.TCPRELAY), "--plan", str(s.file))
     assert (r.returncode, r.stdout, r.stderr) == (
-        1, "", "tcprelay: no permission\n")
+        1, "", "tcprelay: no permission, the service belongs to somebody else\n")
 
 
 def test_status_socket_elsewhere(service, conf, tmp_path):
@@ -579,7 +581,7 @@ def test_pid_file_by_option(service, conf, tmp_path):
     s = ready(service(text, args=["-p", tmp_path / "other"]))
     assert plan(s, None, "-p", tmp_path / "other").changes == []
     r = run(s.file)
-    assert (r.returncode, r.stderr) == (1, "tcprelay: no 'status socket'\n")
+    assert (r.returncode, r.stderr) == (1, ops.NO_PATH)
 
 
 def test_page():

@@ -4,6 +4,7 @@ numbers."""
 
 import contextlib
 import ctypes
+import json
 import os
 import pathlib
 import signal
@@ -83,6 +84,69 @@ def test_one_of_ten_is_taken(relay, port, retry):
         stream.goes_on()
         visitors.more()
         assert pids(s) == before[0]
+
+
+def listeners(s):
+    """{name: state} as -s shows them."""
+    r = lib.run(s.program, "-s", "--json", s.file, directory=s.directory)
+    assert r.returncode == 0, r.stderr
+    return {x["listener"]: x["state"]
+            for x in json.loads(r.stdout)["listeners"]}
+
+
+@pytest.mark.parametrize("accept", ["master", "workers"])
+def test_not_open_since_the_start(relay, port, tmp_path, accept):
+    """The next reload tries again what a start could not have; in vain, it
+    is none the worse for it."""
+    other = lib.free_port()
+    taken = socket.create_server(("127.0.0.1", other))
+    both = (f"listen {{ name = one port = {port} accept = {accept} }} "
+            f"listen {{ name = two address = 127.0.0.1 port = {other} "
+            f"accept = {accept} }}")
+    s = relay(port, listen=both, broker=f"pidfile = {tmp_path}/p")
+    before = pids(s)
+    assert len(s.grep(rf"cannot bind .*:{other}: Address already in use$"))
+    assert listeners(s) == {"one": "open", "two": "retrying"}
+    with ops.Stream(port) as stream, ops.Visitors(port) as visitors, taken:
+        visitors.more()
+        since = s.mark()
+        s.reload(expect="done, 2 kept, 0 added, 0 removed, 2 workers")
+        assert len(s.grep(rf"cannot bind .*:{other}: Address", since)) == 1
+        assert listeners(s) == {"one": "open", "two": "retrying"}
+        taken.close()
+        since = s.mark()
+        s.reload(expect="done, 2 kept, 0 added, 0 removed, 2 workers")
+        assert s.grep(rf"listening on .*:{other}$", since)
+        assert listeners(s) == {"one": "open", "two": "open"}
+        lib.echo_once(other)
+        stream.goes_on()
+        visitors.more()
+        assert pids(s) == before
+
+
+def test_retry_delay_changes(relay, port, tmp_path):
+    """Who waits for an address does as the running configuration says."""
+    other = lib.free_port()
+    listen = (f"listen {{ name = one port = {port} }} "
+              f"listen {{ name = two address = 127.0.0.1 port = {other} %s }}")
+    pidfile = f"pidfile = {tmp_path}/p"
+    with socket.create_server(("127.0.0.1", other)) as taken:
+        s = relay(port, listen=listen % "bind retry delay = 1",
+                  broker=pidfile)
+        s.reload(s.text(listen % "", broker=pidfile), "done, 2 kept")
+        taken.close()
+        time.sleep(2.5)
+        assert ops.refused(other)
+        assert listeners(s) == {"one": "open", "two": "retrying"}
+    with socket.create_server(("127.0.0.1", other)) as taken:
+        # an hour of the first one is not waited for
+        for delay in 3600, 1:
+            s.reload(s.text(listen % f"bind retry delay = {delay}",
+                            broker=pidfile), "done, 2 kept")
+        since = s.mark()
+        taken.close()
+        s.wait_for(rf"listening on .*:{other}$", since=since)
+    lib.echo_once(other)
 
 
 WILD = "listen = {{ port = {0} }}"

@@ -691,7 +691,7 @@ def test_file_comes_and_goes(service, backend, port, path):
     assert stat.S_ISSOCK(os.stat(path).st_mode)
     s.assert_clean()
     assert not os.path.exists(path)
-    assert ask(s, status=1).stderr == "tcprelay: not running\n"
+    assert ask(s, status=1).stderr == ops.not_running(path)
     # what is somebody else's by then stays
     s = service(conf(path, port, backend().remote))
     ready(s)
@@ -707,7 +707,7 @@ def test_default_path(service, backend, port, short):
     text = conf(None, port, backend().remote)
     s = service(text, args=["-p", f"{short}/pid"])
     lib.wait_until(lambda: os.path.exists(f"{short}/pid.sock"), "the socket")
-    assert ask(s, status=1).stderr == "tcprelay: no 'status socket'\n"
+    assert ask(s, status=1).stderr == ops.NO_PATH
     assert look(s, "-p", f"{short}/pid")["service"]["pid"] == s.pid
     s.assert_clean()
     s = service(conf(None, port, backend().remote,
@@ -764,7 +764,7 @@ def test_no_place_for_the_path(service, backend, port, short):
     remote = backend().remote
     s = service(conf(None, port, remote, broker=f"pidfile = {deep}/pid"))
     assert s.grep("status socket: path too long, there is none")
-    assert ask(s, status=1).stderr == "tcprelay: no 'status socket'\n"
+    assert ask(s, status=1).stderr == ops.NO_PATH
     # beside -p nobody has looked at it before
     s.assert_clean()
     s = service(conf(None, port, remote), args=["-p", f"{deep}/pid"])
@@ -782,7 +782,7 @@ def test_reload_to_another_path(service, backend, port, short):
     s.reload(conf(f"{short}/b", port, remote))
     assert s.grep("restart needed for .*status socket")
     assert not os.path.exists(f"{short}/b")
-    assert ask(s, status=1).stderr == "tcprelay: not running\n"
+    assert ask(s, status=1).stderr == ops.not_running(f"{short}/b")
     s.write(old)
     assert look(s)["service"]["generation"] == 2
     since = s.mark()
@@ -903,9 +903,9 @@ def test_nobody_answers(tmp_path, port, short):
     file = tmp_path / "f.cfg"
     for text, args, status, said in [
             (conf(f"{short}/no", port, "address = 127.0.0.1 port = 9"), [],
-             1, "tcprelay: not running\n"),
+             1, ops.not_running(f"{short}/no")),
             (conf(None, port, "address = 127.0.0.1 port = 9"), [],
-             1, "tcprelay: no 'status socket'\n"),
+             1, ops.NO_PATH),
             (conf(f"{short}/no", port, "address = 127.0.0.1"), [],
              78, ": "),
             (conf(f"{short}/no", port, "address = 127.0.0.1 port = 9"),
@@ -916,7 +916,9 @@ def test_nobody_answers(tmp_path, port, short):
             assert (r.returncode, r.stdout) == (status, ""), r.stderr
             assert said in r.stderr
     assert lib.run(lib.TCPRELAY, "-s", tmp_path / "none").returncode == 66
-    for args in (["-s"], ["--json", file], ["-s", file, "a", "b"]):
+    for args in (["-s"], ["--json", file], ["-s", file, "a", "b"],
+                 ["-s", "-P", file], ["-P", "--plan", file],
+                 ["-s", "--plan", file]):
         r = lib.run(lib.TCPRELAY, *args)
         assert (r.returncode, r.stdout) == (64, "")
 
@@ -952,7 +954,7 @@ def test_something_else_answers(tmp_path, port, path, sent, fds):
         r = lib.run(lib.TCPRELAY, "-s", file)
         os.waitpid(pid, 0)
     assert (r.returncode, r.stdout) == (1, "")
-    assert r.stderr == "tcprelay: not running\n" if not sent else \
+    assert r.stderr == ops.not_running(path) if not sent else \
         "another version, or another program" in r.stderr
 
 
