@@ -271,7 +271,7 @@ def test_garbage(echo, port):
 
 # ---- counts
 
-def test_count_returns_to_0(echo, port):
+def test_count_returns_to_0(no_quarantine, echo, port):
     """9, row 60: sessions end, their count sinks; nothing is left in the
     master, neither descriptors nor memory."""
     s = echo(idle=0, spawn="users max = 400", least=2, most=2)
