@@ -104,12 +104,12 @@ recent_add(struct hand *h)
 {
 	struct datagram_recent *r = h->listener->recent;
 	struct client c;
-	struct recent *slot;
+	struct recent *slot, *e = recent_find(h, &c, &slot);
 
-	if (recent_find(h, &c, &slot) != NULL || slot == NULL)
-		return;
-	*slot = (struct recent){ .client = c, .round = r->round,
-	    .turn = r->turn, .hand = h };
+	if (slot != NULL)
+		*slot = (struct recent){ .client = c, .round = r->round,
+		    .turn = r->turn, .hand = h,
+		    .worker = e != NULL ? e->worker : 0 };
 }
 
 struct proc *
@@ -231,8 +231,8 @@ hand_make(struct listener *l, const struct dgram *g, const struct hand *like)
 
 	if (like != NULL)
 		addr_get(&local, like->record.local);
-	else if (local.len == 0)
-		local = l->addr;
+	else if (local.len == 0 || net_is_any(&local))
+		local = l->addr;	/* it came before anybody asked */
 	net_set_port(&local, net_port(&l->addr));
 	if (g->len > LONGEST || !answerable(&g->peer, &local) ||
 	    (d = malloc(sizeof(*d) + g->len)) == NULL) {

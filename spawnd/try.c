@@ -29,7 +29,7 @@ try_child(const struct compiled *c, const struct start *s, int fd)
 	const struct spawn_conf *w = &c->broker.spawn;
 	const char *argv[] = { w->exec, "-P", w->config != NULL ? w->config :
 	    s->file, w->id, NULL };
-	bool given = w->text != NULL && w->ipc_key == 0;
+	bool given = w->text != NULL;
 	char shown[URL_SHOWN];
 	uint8_t nonce[8] = { 0 };
 	char text[CHANNEL_ENV_MAX];

@@ -287,6 +287,9 @@ def test_not_by_hand(tmp_path, start, key):
 
 def test_check_makes_none(config, port, key):
     assert config(conf(port, key), program=lib.SPAWND) == (0, [])
+    status, lines = config(conf(port, key) + "id = echo { & }\n",
+                           program=lib.SPAWND)
+    assert status == 78 and lines[0].endswith(":8: single '&'")
     assert key not in ops.segments()
 
 
