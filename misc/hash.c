@@ -46,6 +46,18 @@ hash_end(struct hash *h, uint8_t digest[static HASH_SIZE])
 	free(h);
 }
 
+bool
+hash_md5(const void *data, size_t len, uint8_t out[static HASH_MD5])
+{
+	return EVP_Digest(data, len, out, NULL, EVP_md5(), NULL) == 1;
+}
+
+bool
+hash_sha1(const void *data, size_t len, uint8_t out[static HASH_SHA1])
+{
+	return EVP_Digest(data, len, out, NULL, EVP_sha1(), NULL) == 1;
+}
+
 #else
 
 #define LANES	4
@@ -101,6 +113,24 @@ hash_end(struct hash *h, uint8_t digest[static HASH_SIZE])
 		memcpy(digest + 8 * i, &x, 8);
 	}
 	free(h);
+}
+
+bool
+hash_md5(const void *data, size_t len, uint8_t out[static HASH_MD5])
+{
+	(void)data;
+	(void)len;
+	(void)out;
+	return false;
+}
+
+bool
+hash_sha1(const void *data, size_t len, uint8_t out[static HASH_SHA1])
+{
+	(void)data;
+	(void)len;
+	(void)out;
+	return false;
 }
 
 #endif

@@ -5,10 +5,13 @@
 #ifndef MISC_HASH_H
 #define MISC_HASH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define HASH_SIZE	32
+#define HASH_MD5	16
+#define HASH_SHA1	20
 
 struct hash;
 
@@ -17,5 +20,13 @@ struct hash	*hash_new(void);
 void		 hash_add(struct hash *, const void *, size_t);
 /* Gives the digest and frees h. */
 void		 hash_end(struct hash *, uint8_t digest[static HASH_SIZE]);
+
+/*
+ * What others fixed long ago: keys made from text, digests of pages. false:
+ * the build, or the library's policy, has no such thing.
+ */
+bool		 hash_md5(const void *, size_t, uint8_t out[static HASH_MD5]);
+bool		 hash_sha1(const void *, size_t,
+		    uint8_t out[static HASH_SHA1]);
 
 #endif

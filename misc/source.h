@@ -162,6 +162,20 @@ int		 source_service(struct source *, const char *name,
  * is why workers never gather. */
 int		 source_host(struct source *, const char *name,
 		    struct net_addr **);
+/*
+ * All addresses of a network interface, or of the interfaces of a group: IPv4
+ * in interface order, then IPv6, local ones with their scope. On Linux the
+ * one group is "egress", interfaces with a default route of either family; on
+ * systems with groups it is theirs. Number of them, 0 unknown (or without
+ * addresses).
+ */
+int		 source_interface(struct source *, const char *name,
+		    struct net_addr **);
+/* Of the protocols database; -1: unknown. */
+int		 source_protocol(struct source *, const char *name,
+		    int *number);
+/* As the database calls it ("tcp" for "TCP"); NULL: unknown. */
+const char	*source_protocol_name(struct source *, const char *name);
 bool		 source_executable(struct source *, const char *path);
 /* Whether both names lead to the same file. */
 bool		 source_same(struct source *, const char *, const char *);

@@ -11,7 +11,7 @@
 enum record_kind { RECORD_FILE, RECORD_GLOB, RECORD_ENV, RECORD_USER,
     RECORD_GROUP, RECORD_SERVICE, RECORD_HOST, RECORD_EXEC, RECORD_SAME,
     RECORD_HAVE, RECORD_PLATFORM, RECORD_PUBLIC, RECORD_DIGEST,
-    RECORD_META, RECORD_KINDS };
+    RECORD_META, RECORD_INTERFACE, RECORD_PROTOCOL, RECORD_KINDS };
 
 /* One answer, in the source's list in the order of asking. */
 struct record {
@@ -64,6 +64,12 @@ struct source {
 	const char		*reason;	/* of the last failure */
 };
 
+/* An address on record: of a host, of an interface. */
+struct source_ip {
+	uint32_t	family, scope;
+	uint8_t		ip[16];
+};
+
 /* The answer to that question, if it is known. */
 struct record	*source_record_find(const struct source *, enum record_kind,
 		    const char *name);
@@ -81,6 +87,9 @@ struct record	*source_record_get(struct source *, enum record_kind,
 /* A document that cannot be had, and the reason for source_failure(). */
 struct record	*source_record_fail(struct source *, const char *url,
 		    const char *reason);
+/* The answer as addresses, port 0; their number. */
+int		 source_ips(struct source *, struct record *,
+		    struct net_addr **);
 struct document;
 
 /* What is known of a document, in the place of what was known before. */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <glob.h>
 #include <grp.h>
+#include <limits.h>
 #include <netdb.h>
 #include <pwd.h>
 #include <stdlib.h>
@@ -180,14 +181,58 @@ source_service(struct source *s, const char *name, const char *transport,
 	return 0;
 }
 
-/* An address on record. */
-struct host {
-	uint32_t	family, scope;
-	uint8_t		ip[16];
-};
+/* The number, then the name that the database prefers. */
+static struct record *
+protocol_record(struct source *s, const char *name)
+{
+	bool fresh;
+	struct record *r = source_record_get(s, RECORD_PROTOCOL, name,
+	    &fresh);
+	const struct protoent *pe;
+	uint32_t number;
+	size_t len;
+	char *data;
+
+	if (r == NULL || !fresh)
+		return r;
+	if ((pe = getprotobyname(name)) == NULL || pe->p_proto < 0) {
+		r->error = ENOENT;
+		return r;
+	}
+	number = (uint32_t)pe->p_proto;
+	len = strlen(pe->p_name);
+	data = arena_alloc(s->arena, sizeof number + len + 1);
+	memcpy(data, &number, sizeof number);
+	memcpy(data + sizeof number, pe->p_name, len);
+	source_record_set(s, r, data, sizeof number + len);
+	return r;
+}
+
+int
+source_protocol(struct source *s, const char *name, int *number)
+{
+	const struct record *r = protocol_record(s, name);
+	uint32_t n;
+
+	if (r == NULL || r->error != 0 || r->len < sizeof n)
+		return -1;
+	memcpy(&n, r->data, sizeof n);
+	*number = (int)n;
+	return 0;
+}
+
+const char *
+source_protocol_name(struct source *s, const char *name)
+{
+	const struct record *r = protocol_record(s, name);
+
+	if (r == NULL || r->error != 0 || r->len < sizeof(uint32_t))
+		return NULL;
+	return r->data + sizeof(uint32_t);
+}
 
 static unsigned
-host_gather(const char *name, struct host hosts[HOST_ADDRS])
+host_gather(const char *name, struct source_ip hosts[HOST_ADDRS])
 {
 	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
 	struct addrinfo *list;
@@ -197,7 +242,7 @@ host_gather(const char *name, struct host hosts[HOST_ADDRS])
 		return 0;
 	for (const struct addrinfo *a = list; a != NULL && n < HOST_ADDRS;
 	    a = a->ai_next) {
-		struct host h = { .family = (uint32_t)a->ai_family };
+		struct source_ip h = { .family = (uint32_t)a->ai_family };
 		struct net_addr addr = { .len = 0 };
 		unsigned i;
 
@@ -224,12 +269,12 @@ host_gather(const char *name, struct host hosts[HOST_ADDRS])
 }
 
 static struct net_addr *
-host_parse(struct source *s, const struct record *r, unsigned n)
+ips_parse(struct source *s, const struct record *r, unsigned n)
 {
 	struct net_addr *addrs = arena_array(s->arena, n, sizeof *addrs);
 
 	for (unsigned i = 0; i < n; i++) {
-		struct host h;
+		struct source_ip h;
 
 		memcpy(&h, r->data + i * sizeof h, sizeof h);
 		if (h.family == AF_INET) {
@@ -247,11 +292,24 @@ host_parse(struct source *s, const struct record *r, unsigned n)
 }
 
 int
+source_ips(struct source *s, struct record *r, struct net_addr **addrs)
+{
+	size_t n = r->len / sizeof(struct source_ip);
+
+	if (n > INT_MAX)
+		return 0;
+	if (n > 0 && r->parsed == NULL)
+		r->parsed = ips_parse(s, r, (unsigned)n);
+	*addrs = r->parsed;
+	return (int)n;
+}
+
+int
 source_host(struct source *s, const char *name, struct net_addr **addrs)
 {
 	bool fresh;
 	struct record *r = source_record_get(s, RECORD_HOST, name, &fresh);
-	struct host hosts[HOST_ADDRS];
+	struct source_ip hosts[HOST_ADDRS];
 	unsigned n;
 
 	*addrs = NULL;
@@ -261,11 +319,7 @@ source_host(struct source *s, const char *name, struct net_addr **addrs)
 		n = host_gather(name, hosts);
 		source_record_set(s, r, hosts, n * sizeof hosts[0]);
 	}
-	n = (unsigned)(r->len / sizeof hosts[0]);
-	if (n > 0 && r->parsed == NULL)
-		r->parsed = host_parse(s, r, n);
-	*addrs = r->parsed;
-	return (int)n;
+	return source_ips(s, r, addrs);
 }
 
 /* ---- yes or no: error 0 is yes ---- */

@@ -72,6 +72,12 @@ struct tls_client_conf {
 struct tls_ticket_key { uint8_t name[16], key[32], auth[32]; };
 
 bool	 tls_available(void);
+/* Whether a list in the library's syntax selects at least one cipher up to
+ * TLS 1.2. Without TLS support nothing is known. */
+bool	 tls_ciphers_known(const char *list);
+/* Names of curves separated by commas (or colons). The first one that the
+ * library does not know, which may be empty, is put into bad. */
+bool	 tls_curves_known(const char *list, char *bad, size_t size);
 
 /*
  * error gets the reason without file and line ("tls: cannot load certificate

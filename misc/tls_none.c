@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "tls.h"
 
@@ -12,6 +13,20 @@
 bool
 tls_available(void)
 {
+	return false;
+}
+
+bool
+tls_ciphers_known(const char *list)
+{
+	(void)list;
+	return false;
+}
+
+bool
+tls_curves_known(const char *list, char *bad, size_t size)
+{
+	snprintf(bad, size, "%.*s", (int)strcspn(list, ",:"), list);
 	return false;
 }
 

@@ -72,12 +72,41 @@ test_sha256(void **state)
 }
 #endif
 
+/* RFC 1321, A.5; FIPS 180-2, A.1 */
+static void
+test_old(void **state)
+{
+	static const uint8_t want_md5[HASH_MD5] = {
+		0x90, 0x01, 0x50, 0x98, 0x3c, 0xd2, 0x4f, 0xb0,
+		0xd6, 0x96, 0x3f, 0x7d, 0x28, 0xe1, 0x7f, 0x72,
+	};
+	static const uint8_t want_sha1[HASH_SHA1] = {
+		0xa9, 0x99, 0x3e, 0x36, 0x47, 0x06, 0x81, 0x6a, 0xba, 0x3e,
+		0x25, 0x71, 0x78, 0x50, 0xc2, 0x6c, 0x9c, 0xd0, 0xd8, 0x9d,
+	};
+	uint8_t got[HASH_SHA1];
+
+	(void)state;
+#ifdef HAVE_OPENSSL
+	assert_true(hash_md5("abc", 3, got));
+	assert_memory_equal(got, want_md5, HASH_MD5);
+	assert_true(hash_sha1("abc", 3, got));
+	assert_memory_equal(got, want_sha1, HASH_SHA1);
+#else
+	(void)want_md5;
+	(void)want_sha1;
+	assert_false(hash_md5("abc", 3, got));
+	assert_false(hash_sha1("abc", 3, got));
+#endif
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pieces),
 		cmocka_unit_test(test_differ),
+		cmocka_unit_test(test_old),
 #ifdef HAVE_OPENSSL
 		cmocka_unit_test(test_sha256),
 #endif
