@@ -289,6 +289,8 @@ worker_search(struct compile *k)
 	struct spawn_conf *spawn = &k->c->broker.spawn;
 	const struct parse *p = &k->broker;
 
+	if (k->build.exec.place.file != NULL)
+		return;			/* there is one, and it is wrong */
 	if (k->worker_id == NULL && p->nothers == 1)
 		k->worker_id = p->others[0];
 	if (k->worker_id != NULL)
@@ -529,7 +531,10 @@ conf_compile(const struct conf_request *request, struct source *source,
 	if (diag_errors(diag) == before)
 		compile_end(&k);
 	if (diag_errors(diag) != before) {
-		compiled_unref(c);
+		if (request->wrong != NULL)
+			*request->wrong = c;
+		else
+			compiled_unref(c);
 		return NULL;
 	}
 	compiled_digest(c, request->program);

@@ -156,6 +156,9 @@ struct conf_request {
 	bool			 worker_only;	/* a worker that reads FILE
 						   itself: the broker's section
 						   may be anything, or missing */
+	struct compiled		**wrong;	/* gets what has errors, and
+						   only tells who the worker
+						   is; NULL: nobody asks */
 };
 
 /*

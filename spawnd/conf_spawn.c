@@ -53,6 +53,7 @@ exec_read(struct kw_reader *r, void *object)
 	const char *path;
 
 	kw_equals(r);
+	b->exec.place = r->tok.place;
 	if (!kw_has_value(r) ||
 	    (path = cookies_replace(r, r->tok.text)) == NULL)
 		return;
@@ -61,7 +62,6 @@ exec_read(struct kw_reader *r, void *object)
 		return;
 	}
 	b->exec.text = path;
-	b->exec.place = r->tok.place;
 	kw_next(r);
 }
 

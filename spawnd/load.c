@@ -341,20 +341,42 @@ load_wait(const struct load_request *r, struct loaded *to)
 	return status;
 }
 
-int
-load_check(const struct load_request *r, struct compiled **result)
+/* What print() would print, but for the places. NULL: no memory. */
+static char *
+print_text(struct diag *d, const struct source *src)
 {
+	char *text = NULL;
+	size_t size;
+	FILE *fp = open_memstream(&text, &size);
+
+	if (fp == NULL)
+		return NULL;
+	diag_print(d, fp, src, false);
+	return fclose(fp) == 0 ? text : NULL;
+}
+
+int
+load_check(const struct load_request *r, struct compiled **result,
+    char **said)
+{
+	struct load_request request = *r;
 	struct diag *d = diag_new();
 	struct source *src = gather(r);
-	struct compiled *c;
+	struct compiled *c, *wrong = NULL;
 	int status;
 
 	if (d == NULL || src == NULL)
 		return EX_OSERR;
-	c = compile_and_try(r, src, d);
+	request.conf.wrong = &wrong;
+	if ((c = compile_and_try(&request, src, d)) == NULL && wrong != NULL) {
+		c = wrong;
+		c->source = src;
+	}
 	status = diag_status(d);
 	if (!r->quiet || status != 0)
-		print(d, c != NULL ? c->source : src);
+		print(d, src);
+	if (said != NULL)
+		*said = print_text(d, src);
 	if (c == NULL)
 		source_free(src);
 	*result = c;

@@ -66,8 +66,12 @@ void	 load_clear(struct load *);
 /* The whole of it, waiting: for the start. Exit status. */
 int	 load_wait(const struct load_request *, struct loaded *);
 
-/* Compiles and tries in this process, reports on standard error: -P. *c is
- * what was compiled, or NULL. */
-int	 load_check(const struct load_request *, struct compiled **c);
+/*
+ * Compiles and tries in this process, reports on standard error: -P. *c is
+ * what was compiled, if there are errors as conf_request.wrong has it, or
+ * NULL. *said, if somebody wants it, is the text of the report, for free().
+ */
+int	 load_check(const struct load_request *, struct compiled **c,
+	    char **said);
 
 #endif

@@ -293,7 +293,7 @@ show_status(const struct start *s, const struct program *program, bool json)
 
 	start_request(s, program, &r.conf);
 	r.conf.check = true;
-	status = load_check(&r, &c);
+	status = load_check(&r, &c, NULL);
 	if (status == 0 && c != NULL)
 		status = socket_show(s, c, json);
 	if (c != NULL)

@@ -217,17 +217,21 @@ check_only(const struct start *s, const struct program *program)
 	struct load_request r = { .environ_base = s->environ_base,
 	    .to_stderr = true };
 	struct compiled *c = NULL;
-	int status;
+	char *said = NULL;
+	int status, theirs = 0;
 
 	start_request(s, program, &r.conf);
 	r.conf.check = true;
 	r.conf.trace = (s->debug & DEBUG_PARSE) != 0;
-	status = load_check(&r, &c);
-	if (c != NULL && program->broker_only && status == 0)
-		status = try_worker(c, s);
+	status = load_check(&r, &c, &said);
+	/* whatever is wrong with ours: one run shows everything */
+	if (c != NULL && program->broker_only &&
+	    c->broker.spawn.exec != NULL)
+		theirs = try_worker(c, s, said != NULL ? said : "");
 	if (c != NULL)
 		compiled_unref(c);
-	return status;
+	free(said);
+	return status != 0 ? status : theirs;
 }
 
 /* Everything that stands before the first bind. */

@@ -7,7 +7,12 @@
 struct compiled;
 struct start;
 
-/* Runs EXEC -P FILE ID, 10 s at the most. The exit status for ours. */
-int	 try_worker(const struct compiled *, const struct start *);
+/*
+ * Runs EXEC -P FILE ID, 10 s at the most. Both read what stands outside of
+ * sections: messages that are in said, which we have printed, are not printed
+ * again. The exit status for ours.
+ */
+int	 try_worker(const struct compiled *, const struct start *,
+	    const char *said);
 
 #endif

@@ -391,6 +391,61 @@ def test_worker_is_asked(cfg, tmp_path, status):
     assert r.stderr == f"asked: -P {file} section\n"
 
 
+def test_errors_of_both_sections(cfg, tmp_path):
+    """One run shows them all, and what both of them read once."""
+    inner = cfg("syslog filter = 1\n", "inner.inc")
+    file = cfg(f'''debug = NOISE
+include = "{inner}"
+id = spawnd {{
+	listen {{ port = 8080 }}
+	overload = drop
+	spawn {{ exec = {lib.TCPRELAY} }}
+}}
+id = tcprelay {{
+	remote = {{ address = 127.0.0.1 port = 99999 }}
+	idle = 60
+}}
+''')
+    r, left = look(lib.SPAWND, "-P", file, directory=tmp_path)
+    assert (r.returncode, r.stdout, left) == (78, "", [])
+    assert [re.sub("^.*/", "", x) for x in r.stderr.splitlines()
+            if "NOISE" not in x] == [
+        "inner.inc:1: warning: syslog filter: no effect here",
+        f"{file.name}:2: warning: included from here",
+        f"{file.name}:5: Expected 'close', 'queue' or 'reset', "
+        "but got 'drop'",
+        f"{file.name}:9: port: 99999 is out of range (1 to 65535)",
+        f"{file.name}:10: Expected 'timeout', but got '='"]
+    assert r.stderr.count("but got 'NOISE'") == 1
+
+
+def test_own_words_of_a_worker_pass(cfg, tmp_path):
+    """As they come: also long ones, the same ones, the last one unfinished,
+    and those behind ours that are told apart by no more than a byte."""
+    program = fake(tmp_path, """
+printf 'x%05000d\\n' 7 >&2
+printf 'y\\nz\\ny\\n: included from here\\nend' >&2
+exit 66""")
+    file = cfg(broker(program, "users max = x"))
+    r, _ = look(lib.SPAWND, "-P", file, directory=tmp_path)
+    assert r.returncode == 78		# ours is the first
+    ours, _, theirs = r.stderr.partition("\n")
+    assert ours == f"{file}:3: users max: 'x' is not a number"
+    assert theirs.replace("\n", "") == \
+        "x" + "7".zfill(5000) + "yzy: included from hereend"
+
+
+@pytest.mark.parametrize("wrong", ["exec = /no/such", "exec = }"])
+def test_no_other_program_instead_of_a_wrong_one(cfg, tmp_path, wrong):
+    """What is called like the section is not looked for then."""
+    file = cfg(broker("/bin/true").replace("exec = /bin/true", wrong) +
+               "id = tcprelay {\n\tidle = 60\n}\n")
+    r, _ = look(lib.SPAWND, "-P", file, directory=tmp_path)
+    assert r.returncode == 78
+    assert "idle" not in r.stderr and "timeout" not in r.stderr
+    assert f"{file}:3: exec: " in r.stderr
+
+
 def test_worker_reads_its_own_file(cfg, tmp_path):
     program = fake(tmp_path, 'echo "asked: $*" >&2')
     file = cfg(broker(program, "config = /etc/other.conf"))
@@ -415,15 +470,6 @@ def test_worker_that_does_not_understand(cfg, tmp_path):
                    directory=tmp_path)
     assert (r.returncode, r.stdout, left) == (0, "", [])
     assert r.stderr.startswith(f"warning: {program} does not understand -P")
-
-
-def test_worker_is_not_asked_about_a_wrong_broker(cfg, tmp_path):
-    program = fake(tmp_path, 'echo "asked: $*" >&2')
-    file = cfg(broker(program, "users max = 0"))
-    r, _ = look(lib.SPAWND, "-P", file, directory=tmp_path)
-    assert r.returncode == 78
-    assert r.stderr == f"{file}:3: users max: 0 is out of range " \
-        "(1 to 1000000)\n"
 
 
 def test_real_worker(cfg, tmp_path):
