@@ -725,6 +725,16 @@ stream_tls_connect(struct stream *s, struct tls_client *client)
 	return 0;
 }
 
+int
+stream_tls_name(struct stream *s, const char *name)
+{
+	if (SSL_set_tlsext_host_name(s->tls->ssl, name) == 1)
+		return 0;
+	ERR_clear_error();
+	errno = EINVAL;
+	return -1;
+}
+
 static enum tls_step
 handshake_failed(struct stream *s)
 {

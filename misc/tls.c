@@ -795,9 +795,11 @@ tls_client_new(const struct tls_client_conf *conf,
 	if (c->ctx == NULL)
 		goto fail;
 	SSL_CTX_set_app_data(c->ctx, c);
-	SSL_CTX_set_session_cache_mode(c->ctx, SSL_SESS_CACHE_CLIENT |
-	    SSL_SESS_CACHE_NO_INTERNAL);
-	SSL_CTX_sess_set_new_cb(c->ctx, session_cb);
+	if (!conf->fresh) {
+		SSL_CTX_set_session_cache_mode(c->ctx, SSL_SESS_CACHE_CLIENT |
+		    SSL_SESS_CACHE_NO_INTERNAL);
+		SSL_CTX_sess_set_new_cb(c->ctx, session_cb);
+	}
 	if (set_expected(c, conf) != 1) {
 		snprintf(error, TLS_ERROR, "tls: no name to verify");
 		goto fail;

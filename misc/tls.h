@@ -67,6 +67,7 @@ struct tls_client_conf {
 	const char		*ip;		/* without name: must be in it */
 	struct tls_file		 ca;		/* name NULL: the system's */
 	struct tls_keypair	*own;		/* NULL: none shown */
+	bool			 fresh;		/* nothing is resumed */
 };
 
 struct tls_ticket_key { uint8_t name[16], key[32], auth[32]; };
@@ -108,6 +109,9 @@ void			 tls_client_unref(struct tls_client *);
 int	 stream_tls_accept(struct stream *, struct tls_server *,
 	    uint32_t versions, bool psk);
 int	 stream_tls_connect(struct stream *, struct tls_client *);
+/* Before the handshake of a client: name is sent (SNI) instead of the one in
+ * its configuration. Not for one that verifies. -1: it cannot be sent. */
+int	 stream_tls_name(struct stream *, const char *name);
 
 enum tls_step {
 	TLS_DONE,		/* handshake complete */

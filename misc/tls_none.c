@@ -109,6 +109,15 @@ stream_tls_connect(struct stream *s, struct tls_client *client)
 	return -1;
 }
 
+int
+stream_tls_name(struct stream *s, const char *name)
+{
+	(void)s;
+	(void)name;
+	errno = ENOTSUP;
+	return -1;
+}
+
 enum tls_step
 stream_handshake(struct stream_env *e, struct stream *s)
 {
