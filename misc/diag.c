@@ -39,6 +39,7 @@ struct diag {
 	const char	*mains[4];	/* files a configuration begins with */
 	unsigned	 nmains;
 	size_t		 nentries, nerrors;
+	bool		 every;		/* see diag_every() */
 };
 
 struct diag *
@@ -61,6 +62,12 @@ diag_free(struct diag *d)
 		return;
 	arena_free(d->arena);
 	free(d);
+}
+
+void
+diag_every(struct diag *d)
+{
+	d->every = true;
 }
 
 static struct diag_place *
@@ -126,7 +133,8 @@ entry_known(const struct diag *d, const struct diag_place *place,
 	for (const struct entry *e = d->first; e != NULL; e = e->next) {
 		if (e->warning != warning || !same_line(e->place, place))
 			continue;
-		if ((place != NULL && !warning) || strcmp(e->text, text) == 0)
+		if ((place != NULL && !warning && !d->every) ||
+		    strcmp(e->text, text) == 0)
 			return true;
 	}
 	return false;
@@ -250,8 +258,9 @@ entry_cmp(const void *pa, const void *pb)
 
 		if (files != 0)
 			return files;
+		/* what concerns all of a file stands behind its lines */
 		if (x->line != y->line)
-			return x->line < y->line ? -1 : 1;
+			return x->line - 1 < y->line - 1 ? -1 : 1;
 	}
 order:
 	if ((na > 0) != (nb > 0))
@@ -303,6 +312,8 @@ diag_first(struct diag *d, char *buf, size_t size)
 		snprintf(buf, size, "%s", "");
 	else if (e->place == NULL)
 		snprintf(buf, size, "%s", e->text);
+	else if (e->place->line == 0)
+		snprintf(buf, size, "%s: %s", e->place->file, e->text);
 	else
 		snprintf(buf, size, "%s:%u: %s", e->place->file,
 		    e->place->line, e->text);
@@ -340,7 +351,7 @@ source_show(FILE *fp, const struct source *source,
 	size_t len, begin = 0, end, column = place->column;
 	const char *text;
 
-	if (source == NULL || column == 0 ||
+	if (source == NULL || column == 0 || place->line == 0 ||
 	    (text = source_text(source, place->file, &len)) == NULL)
 		return;
 	for (unsigned line = 1; line < place->line; line++) {
@@ -378,6 +389,7 @@ source_show(FILE *fp, const struct source *source,
 struct sink {
 	FILE			*fp;		/* NULL: the log */
 	const struct source	*source;	/* NULL: without carets */
+	bool			 brief;		/* not where it was included */
 };
 
 static void
@@ -386,7 +398,9 @@ sink_line(const struct sink *sink, bool warning,
 {
 	char where[1100] = "";
 
-	if (place != NULL)
+	if (place != NULL && place->line == 0)
+		snprintf(where, sizeof where, "%s: ", place->file);
+	else if (place != NULL)
 		snprintf(where, sizeof where, "%s:%u: ", place->file,
 		    place->line);
 	text_clean(where);
@@ -411,7 +425,8 @@ sink_entry(const struct sink *sink, const struct entry *e)
 		source_show(sink->fp, sink->source, place);
 	for (place = e->place->defined; place != NULL; place = place->defined)
 		sink_line(sink, e->warning, place, "defined here");
-	for (place = e->place->from; place != NULL; place = place->from)
+	place = sink->brief ? NULL : e->place->from;
+	for (; place != NULL; place = place->from)
 		sink_line(sink, e->warning, place, "included from here");
 }
 
@@ -426,7 +441,7 @@ sink_all(const struct sink *sink, const struct diag *d)
 		return;
 	}
 	for (size_t i = 0; all[i] != NULL; i++) {
-		if (!all[i]->warning && errors++ == SHOWN) {
+		if (!all[i]->warning && errors++ == SHOWN && !d->every) {
 			sink_line(sink, false, all[i]->place,
 			    "too many errors");
 			break;
@@ -440,14 +455,14 @@ void
 diag_print(struct diag *d, FILE *fp, const struct source *source,
     bool show_source)
 {
-	sink_all(&(struct sink){ fp, show_source ? source : NULL }, d);
+	sink_all(&(struct sink){ fp, show_source ? source : NULL, d->every }, d);
 	fflush(fp);
 }
 
 void
 diag_log(struct diag *d)
 {
-	sink_all(&(struct sink){ NULL, NULL }, d);
+	sink_all(&(struct sink){ NULL, NULL, d->every }, d);
 }
 
 /* ---- from one to another ---- */

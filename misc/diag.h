@@ -14,7 +14,8 @@ struct source;
 
 struct diag_place {
 	const char			*file;
-	unsigned			 line;
+	unsigned			 line;		/* from 1; 0: the file as
+						   a whole */
 	const struct diag_place	*from;	/* included from here; NULL: main */
 	const struct diag_place	*defined;	/* of an alias' token: where
 						   it stands in the alias */
@@ -23,6 +24,9 @@ struct diag_place {
 
 struct diag	*diag_new(void);
 void		 diag_free(struct diag *);
+/* From now on every error is kept and shown, several of a line, too; and
+ * nothing is said of where a file was included. For relayd.conf. */
+void		 diag_every(struct diag *);
 /* At most one error per line of a file, the first; 20 are shown, then "too
  * many errors". Exit status 78. Places are copied. */
 void		 diag_error(struct diag *, const struct diag_place *,

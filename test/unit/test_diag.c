@@ -126,6 +126,38 @@ test_limits(void **state)
 	diag_free(d);
 }
 
+/* For relayd.conf: nothing is left out, and the file as a whole comes last. */
+static void
+test_every(void **state)
+{
+	struct diag *d = diag_new();
+	struct diag_place p = at(0);
+	char text[64], want[40 * 24 + 200] = "";
+	size_t n = 0;
+
+	(void)state;
+	diag_every(d);
+	diag_error(d, &p, "all of it");
+	assert_string_equal(diag_first(d, text, sizeof text),
+	    "main: all of it");
+	for (unsigned i = 1; i <= 40; i++) {
+		snprintf(text, sizeof text, "no. %u", i);
+		at_error(d, 9 + i / 2, text);
+		n += (size_t)snprintf(want + n, sizeof want - n,
+		    "main:%u: no. %u\n", 9 + i / 2, i);
+	}
+	at_error(d, 9, "no. 1");
+	p = (struct diag_place){ .file = "a", .line = 7, .from = &inc_1 };
+	diag_error(d, &p, "in a");
+	assert_int_equal(diag_errors(d), 42);
+	snprintf(text, sizeof text, "a:7: in a\n");
+	memmove(want + strlen(text), want, n + 1);
+	memcpy(want, text, strlen(text));
+	strcat(want, "main: all of it\n");
+	printed_is(d, NULL, want);
+	diag_free(d);
+}
+
 static void
 test_caret(void **state)
 {
@@ -242,6 +274,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_every),
 		cmocka_unit_test(test_caret),
 		cmocka_unit_test(test_pipe),
 	};
