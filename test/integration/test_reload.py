@@ -7,6 +7,7 @@ import ctypes
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import stat
@@ -177,6 +178,38 @@ def test_wildcard_and_address_change_places(relay, port, one, other, accept):
     assert listening(port) <= 3
     s.reload(s.text(f"listen = {{ port = {lib.free_port()} }}"))
     assert not listening(port) and ops.refused(port)
+
+
+@pytest.mark.parametrize("accept", ["master", "workers"])
+def test_another_door_goes_through_an_upgrade(service, backend, port,
+                                              tmp_path, accept):
+    """An address that stays open beside its wildcard is that also for the
+    next program, and becomes a listener of its own again there."""
+    program = tmp_path / "bin" / "tcprelay"
+    program.parent.mkdir()
+    shutil.copy2(lib.TCPRELAY, program)
+    echo = backend(lib.Echo)
+
+    def text(listen):
+        return ops.conf(None, echo.remote, spawn=TWO, listen=listen.format(
+            port), broker=f"accept = {accept}")
+
+    s = service(text(SPECIFIC), program=str(program))
+    inode, = ops.socket_inodes("listening", port)
+    with ops.Stream(port) as stream, ops.Visitors(port) as visitors:
+        visitors.more()
+        s.reload(text(WILD), "done, 0 kept, 1 added, 1 removed")
+        s.wait_for(r"127\.0\.0\.1.*stays open beside its successor")
+        for listen in (WILD, WILD, SPECIFIC):
+            visitors.more()
+            new = program.with_name("new")
+            shutil.copy(lib.TCPRELAY, new)
+            os.rename(new, program)
+            s.reload(text(listen), timeout=60)
+            assert inode in ops.socket_inodes("listening", port)
+        visitors.more()
+        stream.goes_on()
+    assert ops.socket_inodes("listening", port) == [inode]
 
 
 def test_address_before_its_wildcard_in_vain(relay, port):
