@@ -22,13 +22,14 @@ struct pattern;
  * Lives as long as the arena. */
 struct pattern	*pattern_new(struct arena *, const char *text,
 		    char error[static PATTERN_ERROR], unsigned *column);
-/* Anywhere in the subject, unless anchored. *exhausted: the bound on steps was
- * reached, which is no match. */
+/* Anywhere in the subject, unless anchored. *exhausted: the bound on steps or
+ * on depth was reached, which is no match. */
 bool		 pattern_match(const struct pattern *, const char *subject,
 		    size_t len, bool *exhausted);
 
 /* The whole string: * any run of bytes, '/' and leading dots too, ? one byte,
- * [...] a set with ranges (! or ^ first negates), \ the next byte literally.
+ * [...] a set with ranges and [:classes:] (! or ^ first negates), \ the next
+ * byte literally. A [ without its ] is itself.
  * ignorecase: of ASCII letters. */
 bool		 glob_match(const char *pattern, const char *subject,
 		    size_t len, bool ignorecase);
