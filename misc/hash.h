@@ -21,10 +21,7 @@ void		 hash_add(struct hash *, const void *, size_t);
 /* Gives the digest and frees h. */
 void		 hash_end(struct hash *, uint8_t digest[static HASH_SIZE]);
 
-/*
- * What others fixed long ago: keys made from text, digests of pages. false:
- * the build, or the library's policy, has no such thing.
- */
+/* digest.h in one call, for keys made from text. Always true. */
 bool		 hash_md5(const void *, size_t, uint8_t out[static HASH_MD5]);
 bool		 hash_sha1(const void *, size_t,
 		    uint8_t out[static HASH_SHA1]);
