@@ -381,6 +381,18 @@ listener_reason(const struct listener *l)
 	    "no socket of that name was passed";
 }
 
+void
+listener_opened(const struct listener *l)
+{
+	const struct passed *p = l->conf->passed;
+
+	if (p == NULL)
+		log_line("listening on %s", l->text);
+	else
+		log_line("listening on %s inherited (%s)%s", l->text, p->name,
+		    l->conf->plain ? ", no listen block describes it" : "");
+}
+
 static void
 retry_cb(void *ctx)
 {
@@ -391,7 +403,9 @@ retry_cb(void *ctx)
 		    l->conf->retry * EV_SECOND, retry_cb, l);
 		return;
 	}
-	log_line("listening on %s", l->text);
+	if (l->fresh)
+		return;			/* all else at the switch */
+	listener_opened(l);
 	listener_show(l);
 	lend_listener(l);
 	listeners_update(l->master);
@@ -600,25 +614,13 @@ listener_by_index(struct master *m, uint32_t index)
 	return l;
 }
 
-static void
-opened_log(const struct listener *l)
-{
-	const struct passed *p = l->conf->passed;
-
-	if (p == NULL)
-		log_line("listening on %s", l->text);
-	else
-		log_line("listening on %s inherited (%s)%s", l->text, p->name,
-		    l->conf->plain ? ", no listen block describes it" : "");
-}
-
 /* Open, or going to be tried again after a while; else errno. */
 static bool
 opened_or_retried(struct listener *l)
 {
 	ev_timer_stop(l->master->ev, &l->retry);
 	if (listener_open(l) == 0) {
-		opened_log(l);
+		listener_opened(l);
 		return true;
 	}
 	if (l->conf->retry == 0)

@@ -67,7 +67,9 @@ void	 listener_unref(struct listener *);
  * connections are that one's.
  */
 int	 listener_open(struct listener *);
-/* Why that was, for logs. */
+/* To the log, once its connections are ours. */
+void	 listener_opened(const struct listener *);
+/* Why it could not be, for logs. */
 const char *listener_reason(const struct listener *);
 /* The switch: from now on they come to this one. -1, errno. */
 int	 listener_speak(struct listener *);

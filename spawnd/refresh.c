@@ -79,8 +79,8 @@ timer_set(struct master *m)
 
 /* ---- the outcome ---- */
 
-/* d: what more there is to say; NULL. */
-static void
+/* d: what more there is to say; NULL. true: it was said, for the first time. */
+static bool
 failed(struct master *m, struct diag *d, const char *why)
 {
 	struct refresh *r = m->refresh;
@@ -88,11 +88,12 @@ failed(struct master *m, struct diag *d, const char *why)
 	if (r->failures < 32)
 		r->failures++;
 	if (r->failing)
-		return;
+		return false;
 	r->failing = true;
 	if (d != NULL)
 		diag_log(d);
 	log_err("refresh: failed, %s", why);
+	return true;
 }
 
 static void
@@ -130,7 +131,8 @@ poll_late_cb(void *ctx)
 	poll_end(m);
 	snprintf(why, sizeof(why), "not read within %d s",
 	    (int)(TOO_LONG / EV_SECOND));
-	failed(m, NULL, why);
+	if (failed(m, NULL, why))
+		reload_unchanged(m);
 	timer_set(m);
 }
 
@@ -145,7 +147,8 @@ poll_judge(struct master *m, struct loaded *conf, struct diag *d, int status)
 		status = diag_status(d);
 	}
 	if (status != 0) {
-		failed(m, d, diag_first(d, first, sizeof(first)));
+		if (failed(m, d, diag_first(d, first, sizeof(first))))
+			reload_unchanged(m);
 		loaded_clear(conf);
 	} else if (conf->conf == NULL) {
 		worked(m);
@@ -273,7 +276,7 @@ refresh_resume(struct master *m)
 	if (r->adopted)
 		worked(m);
 	else if (r->reloading)
-		failed(m, NULL, "what is there now cannot be used");
+		(void)failed(m, NULL, "what is there now cannot be used");
 	else
 		r->failures = 0;
 	r->adopted = r->reloading = false;

@@ -60,10 +60,26 @@ reload_free(struct master *m)
 }
 
 void
+reload_unchanged(const struct master *m)
+{
+	unsigned listeners = 0, workers = 0;
+
+	for (const struct listener *l = m->listeners; l != NULL; l = l->next)
+		listeners += l->fd != -1 && !l->fresh;
+	for (const struct proc *p = m->oldest; p != NULL; p = p->newer)
+		workers += p->state == PROC_READY &&
+		    p->generation == m->generation;
+	log_line("generation %u goes on, %u listeners, %u workers",
+	    m->generation, listeners, workers);
+}
+
+void
 reload_finish(struct master *m)
 {
 	unsigned again = m->reload->again;
 
+	if (m->reload->generation != m->generation)
+		reload_unchanged(m);
 	reload_free(m);
 	refresh_resume(m);
 	notify_ready();
@@ -152,10 +168,8 @@ listener_prepare(struct master *m, struct listener **end, char *error,
 	l->fresh = true;
 	l->heir = c;
 	m->reload->listeners[at] = *end = l;
-	if (listener_open(l) == 0) {
-		log_line("listening on %s", l->text);
-		return true;
-	}
+	if (listener_open(l) == 0)
+		return true;		/* said at the switch */
 	if (c->retry == 0) {
 		snprintf(error, size, "cannot bind %s: %s", l->text,
 		    listener_reason(l));

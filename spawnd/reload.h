@@ -25,6 +25,8 @@ void	 reload_start(struct master *, enum reload_kind);
 /* A configuration that was read already; taken over. No reload is under
  * way. */
 void	 reload_with(struct master *, struct loaded *);
+/* To the log, behind why there is no other one: what serves as before. */
+void	 reload_unchanged(const struct master *);
 /* The configuration of that generation, committed or being prepared; NULL
  * if there is no such any more. */
 const struct loaded *reload_conf(const struct master *, uint32_t generation);

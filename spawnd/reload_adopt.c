@@ -72,6 +72,8 @@ listeners_switch(struct master *m, uint32_t generation,
 		}
 		sum->added += added;
 		sum->kept += !added;
+		if (l->fresh && l->fd != -1)
+			listener_opened(l);
 		listener_adopt(l, l->heir, generation);
 		if (!added && l->fd == -1 && m->reload->kind == RELOAD_FILE)
 			listener_reopen(l);

@@ -65,7 +65,11 @@ def test_one_of_ten_is_taken(relay, port, retry):
     with ops.Stream(port) as stream, ops.Visitors(port) as visitors, taken:
         visitors.more()
         if not retry:
+            since = s.mark()
             s.reload(text, rf"failed, cannot bind .*:{ports[6]}: Address")
+            s.wait_for("generation 1 goes on, 1 listeners, 2 workers$",
+                       since=since)
+            assert not s.grep("listening on", since)
             for p in ports:
                 assert p == ports[6] or ops.refused(p)
             # its child's pipes are gone by now, too
@@ -774,7 +778,7 @@ def test_sigterm_during_a_reload(relay, port, when):
     since = s.mark()
     s.send_signal(signal.SIGHUP)
     if when == "preparing":
-        s.wait_for(rf"listening on .*:{new}", since=since)
+        lib.wait_until(lambda: listening(new), "the new listener")
     else:
         s.wait_for("reload: started", since=since)
     s.send_signal(signal.SIGTERM)

@@ -412,6 +412,7 @@ def test_reload_refused(server, start, backend, port, tmp_path, body, want):
         else:
             w.put("/x", body)
         s.reload(expect="refused, " + want.format(url=re.escape(w.url("/x"))))
+        s.wait_for("generation 1 goes on, 1 listeners, ")
         lib.roundtrip(held, b"after")
     lib.echo_once(port)
     # the copy is no answer to a reload, and nothing bad is kept
@@ -626,6 +627,7 @@ def test_refresh_fails(server, start, backend, port):
     s.reload()
     s.wait_for("refresh: works again")
     assert len(s.grep("refresh: failed")) == 1
+    assert len(s.grep("generation 1 goes on, 1 listeners")) == 1
     assert len(s.grep("refresh: works again")) == 1
     assert not s.grep("refresh: changed") and not s.grep("refused")
     before = w.count("/x")
