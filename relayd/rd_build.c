@@ -350,7 +350,9 @@ rd_build_end(struct rd_build *b, const struct diag_place *end)
 	struct rd_conf *c = b->conf;
 
 	(void)end;
-	if (b->nservices == 0 && !b->failed)
+	/* of a file that could not even be read, enough is said */
+	if (b->nservices == 0 && !b->failed &&
+	    (diag_errors(b->diag) == 0 || b->text.len > 0))
 		file_error(b,
 		    "configuration defines no redirect, relay or router");
 	intervals_check(b);
