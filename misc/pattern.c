@@ -10,7 +10,7 @@
 #include "pattern.h"
 
 /* Steps for each byte of the subject, beyond PATTERN_STEPS. */
-#define STEPS_PER_BYTE	64
+#define STEPS_PER_BYTE	128
 
 /* ---- sets of bytes ---- */
 
@@ -117,6 +117,7 @@ struct item {
 
 struct pattern {
 	bool		 anchored;
+	const struct set *lead;		/* repeated at the start, or NULL */
 	const struct item *items;	/* ITEM_DONE is the last one */
 };
 
@@ -323,14 +324,25 @@ compile_item(struct compiler *c)
 	return compile_single(c);
 }
 
-static bool
-is_any(const struct set *s)
+/*
+ * What all items begin with, if it is repeated. Of a run of its bytes, what
+ * can follow behind a later start can follow behind the first one: the others
+ * need not be tried. Unless it matters later on what was captured.
+ */
+static const struct set *
+find_lead(const struct item *items)
 {
-	for (int i = 0; i < 8; i++) {
-		if (s->bits[i] != UINT32_MAX)
-			return false;
+	const struct item *it = items;
+
+	for (; it->kind != ITEM_DONE; it++) {
+		if (it->kind == ITEM_AGAIN)
+			return NULL;
 	}
-	return true;
+	it = items;
+	while (it->kind == ITEM_OPEN || it->kind == ITEM_POSITION)
+		it++;
+	return it->kind == ITEM_MOST || it->kind == ITEM_SOME ||
+	    it->kind == ITEM_LEAST ? &it->set : NULL;
 }
 
 struct pattern *
@@ -356,10 +368,7 @@ pattern_new(struct arena *arena, const char *text,
 		}
 	}
 	item_add(&c, ITEM_DONE);
-	/* What can be taken from further on, .* takes from the start. */
-	if ((c.items[0].kind == ITEM_MOST || c.items[0].kind == ITEM_LEAST) &&
-	    is_any(&c.items[0].set))
-		pattern->anchored = true;
+	pattern->lead = find_lead(c.items);
 	pattern->items = c.items;
 	return pattern;
 }
@@ -550,6 +559,9 @@ pattern_match(const struct pattern *p, const char *subject, size_t len,
 		matches = match_items(&m, p->items, at, 1);
 		if (p->anchored)
 			break;
+		while (p->lead != NULL && at < len &&
+		    set_has(p->lead, m.s[at]))
+			at++;
 	}
 	*exhausted = m.exhausted;
 	return matches;

@@ -4,9 +4,7 @@
  * to the same host.
  */
 #include <sys/socket.h>
-#include <string.h>
 
-#include "../misc/digest.h"
 #include "balance.h"
 
 #define HASH_TRIES	5
@@ -163,45 +161,4 @@ balance_hash(struct siphash *h, enum balance_mode mode,
 			siphash_add(h, &listen->port, 2);
 	}
 	return siphash_end(h);
-}
-
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-bool
-balance_key(const char *text, uint32_t key[4])
-{
-	uint8_t bytes[DIGEST_MAX] = { 0 };
-	struct digest d;
-
-	if (text[0] == '0' && text[1] == 'x') {
-		text += 2;
-		if (strlen(text) != 32)
-			return false;
-		for (int i = 0; i < 32; i++) {
-			int digit = hex_digit(text[i]);
-
-			if (digit == -1)
-				return false;
-			bytes[i / 2] = (uint8_t)(bytes[i / 2] << 4 | digit);
-		}
-	} else {
-		digest_init(&d, DIGEST_MD5);
-		digest_add(&d, text, strlen(text));
-		digest_end(&d, bytes);
-	}
-	for (int i = 0; i < 4; i++) {
-		const uint8_t *p = bytes + 4 * i;
-
-		key[i] = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 |
-		    (uint32_t)p[2] << 8 | p[3];
-	}
-	return true;
 }

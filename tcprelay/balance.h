@@ -69,8 +69,5 @@ void		 balance_hash_begin(struct siphash *, const uint32_t key[4]);
 uint64_t	 balance_hash(struct siphash *, enum balance_mode,
 		    const struct net_name *client,
 		    const struct net_name *listen);
-/* A key as written: 0x and 32 hexadecimal digits, or any other text. false:
- * it begins with 0x and goes on otherwise. */
-bool		 balance_key(const char *text, uint32_t key[4]);
 
 #endif

@@ -257,7 +257,8 @@ name_of(const char *ip, unsigned port)
 static void
 test_hash(void **state)
 {
-	static const char key_text[] = "0x000102030405060708090a0b0c0d0e0f";
+	static const uint32_t key[4] = { 0x00010203, 0x04050607, 0x08090a0b,
+	    0x0c0d0e0f };
 	static const struct {
 		enum balance_mode mode;
 		const char *rules, *client, *listen;
@@ -277,10 +278,8 @@ test_hash(void **state)
 		{ BALANCE_SOURCE_HASH, "abc", "192.0.2.7", "198.51.100.10",
 		    443, UINT64_C(0x9c0fbe9aad002b84) },
 	};
-	uint32_t key[4];
 
 	(void)state;
-	assert_true(balance_key(key_text, key));
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct net_name client = name_of(rows[i].client, 50000);
 		struct net_name listen = name_of(rows[i].listen,
@@ -298,41 +297,6 @@ test_hash(void **state)
 	assert_true(balance_hashes(BALANCE_HASH));
 }
 
-static void
-test_key(void **state)
-{
-	static const struct {
-		const char *text;
-		bool want;
-		uint32_t key[4];
-	} rows[] = {
-		{ "0x000102030405060708090a0b0c0d0e0f", true,
-		    { 0x00010203, 0x04050607, 0x08090a0b, 0x0c0d0e0f } },
-		{ "0xFFFFFFFF00000000deadBEEF00000001", true,
-		    { 0xffffffff, 0, 0xdeadbeef, 1 } },
-		{ "secret", true,
-		    { 0x5ebe2294, 0xecd0e0f0, 0x8eab7690, 0xd2a6ee69 } },
-		{ "", true,		/* RFC 1321, A.5 */
-		    { 0xd41d8cd9, 0x8f00b204, 0xe9800998, 0xecf8427e } },
-		{ "0x", false, { 0 } },
-		{ "0x000102030405060708090a0b0c0d0e0", false, { 0 } },
-		{ "0x000102030405060708090a0b0c0d0e0f0", false, { 0 } },
-		{ "0x000102030405060708090a0b0c0d0e0g", false, { 0 } },
-		{ "0x 00102030405060708090a0b0c0d0e0f", false, { 0 } },
-	};
-	uint32_t key[4];
-
-	(void)state;
-	for (size_t i = 0; i < COUNT(rows); i++) {
-		if (balance_key(rows[i].text, key) != rows[i].want ||
-		    (rows[i].want && memcmp(key, rows[i].key, 16) != 0))
-			fail_msg("%s", rows[i].text);
-	}
-	/* no hexadecimal key, but text */
-	assert_true(balance_key("0X00", key));
-	assert_true(balance_key("00x", key));
-}
-
 int
 main(void)
 {
@@ -343,7 +307,6 @@ main(void)
 		cmocka_unit_test(test_random_fair),
 		cmocka_unit_test(test_hash_host),
 		cmocka_unit_test(test_hash),
-		cmocka_unit_test(test_key),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -115,6 +115,10 @@ test_match(void **state)
 		{ "^(%a)%1$", "aa", true }, { "^(%a)%1$", "ab", false },
 		{ "(%a+)=%1", "x ab=ab", true },
 		{ "(%a+)=%1$", "ab=ac", false },
+		{ "(%a+)=%1$", "xab=ab", true },
+		{ "%a+(%a)=%1$", "xab=b", true },
+		{ "(%a+)=b", "xab-ab=b", true },
+		{ "()%a-=b$", "a=c ab=b", true },
 		{ "^(.-)%1$", "abab", true }, { "^(.-)%1$", "aba", false },
 		{ "^(.*)x%1$", "abxab", true }, { "^(.*)x%1$", "abxb", false },
 		{ "^(a)(b)%2%1$", "abba", true },
@@ -278,6 +282,13 @@ test_limits(void **state)
 	limit("a-", 30, "b", as, false, true);
 	limit("(a*)", 20, "b", as, false, true);
 	limit("a*", 30, "", as, true, false);
+	free(as);
+	/* many starts, but one of a run is enough */
+	as = repeat("a", 100000, "=");
+	limit("%a+x", 1, "", as, false, false);
+	limit("(%a-)x", 1, "", as, false, false);
+	limit("()[^x]*x", 1, "", as, false, false);
+	limit("%a+=$", 1, "", as, true, false);
 	free(as);
 	/* the bound grows with the subject */
 	as = repeat("ab", 100000, "c");
