@@ -545,9 +545,11 @@ void
 adopt_prove(struct master *m)
 {
 	struct adopt *a = m->adopt;
+	const char *was;
 
 	if (a == NULL)
 		return;
+	was = a->state->service.tail[UPGRADE_VERSION].data;
 	m->adopt = NULL;
 	m->holding = false;
 	workers_adopt(m, a);
@@ -556,8 +558,8 @@ adopt_prove(struct master *m)
 		(void)statussock_open(m);
 	notify_mainpid(getpid());
 	standin_release(a);
-	log_line("upgrade: version %s takes over from generation %u",
-	    PACKAGE_VERSION, m->generation);
+	log_line("upgrade: %s to %s", was != NULL ? was : "another version",
+	    PACKAGE_VERSION);
 	for (size_t i = 0; i < a->nreaped; i++)
 		if (!keys_reaped(m, a->reaped[i].pid, a->reaped[i].wstatus))
 			proc_reaped(m, a->reaped[i].pid,

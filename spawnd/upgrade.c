@@ -245,6 +245,7 @@ service_note(const struct master *m, struct upgrade_service *s)
 	memcpy(s->tickets, m->tickets.keys, sizeof(s->tickets));
 	s->tail[UPGRADE_PIDFILE] = text_of(m->pidfile.path);
 	s->tail[UPGRADE_STATUS] = text_of(statussock_name(m));
+	s->tail[UPGRADE_VERSION] = text_of(PACKAGE_VERSION);
 }
 
 static void

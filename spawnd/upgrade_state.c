@@ -50,7 +50,7 @@ static const struct form {
 	    offsetof(struct upgrade_state, n##name) }
 	[KIND_SERVICE] = { sizeof(struct upgrade_service),
 	    offsetof(struct upgrade_service, tail),
-	    offsetof(struct upgrade_service, tail), 2, 3, 0, 0 },
+	    offsetof(struct upgrade_service, tail), 3, 7, 0, 0 },
 	[KIND_LISTENER]	= LIST(listener, listeners, 3, 7),
 	[KIND_BOARD]	= LIST_FIXED(board, boards),
 	[KIND_WORKER]	= LIST(worker, workers, 1, 0),
@@ -238,7 +238,7 @@ object_read(struct view v, const struct form *f, size_t fixed, void *object)
 	if (p == NULL || fixed < f->least)
 		return false;
 	memcpy(object, p, fixed < f->fixed ? fixed : f->fixed);
-	for (unsigned t = 0; t < f->ntails; t++)
+	for (unsigned t = 0; t < f->ntails && v.left > 0; t++)
 		if (!tail_read(&v, &tails[t], f->texts & 1u << t))
 			return false;
 	return true;

@@ -43,10 +43,11 @@ struct upgrade_service {
 	int32_t		 pidfile, status;
 	uint32_t	 zero;
 	struct ticket_key tickets[TICKETS_MAX];
-	struct upgrade_bytes tail[2];
+	struct upgrade_bytes tail[3];
 };
 #define UPGRADE_PIDFILE		0	/* tail: absolute path */
 #define UPGRADE_STATUS		1	/* tail: path of the status socket */
+#define UPGRADE_VERSION		2	/* tail: of the program, to be shown */
 
 struct upgrade_listener {
 	uint64_t	 none[2];	/* was counts: they are on the board */

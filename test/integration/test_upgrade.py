@@ -18,7 +18,7 @@ import ops
 import stage
 import test_key_process as keyed
 
-DONE = r"upgrade: version \S+ takes over"
+DONE = r"upgrade: \S+ to \S+$"
 GOES_ON = r"upgrade: the program before goes on as process (\d+)"
 
 # A program that checks a configuration like the real one and then does not

@@ -46,7 +46,7 @@ sample_make(struct sample *s)
 		.generation = 9, .numbers = 33, .again = 1, .ntickets = 2,
 		.standin = 10, .standin_pid = 4800, .pidfile = 11,
 		.status = -1,
-		.tail = { text("/run/x.pid") },
+		.tail = { text("/run/x.pid"), { NULL, 0 }, text("1.2") },
 	};
 	memset(u->service.tickets, 0xa5, sizeof(u->service.tickets));
 	for (int i = 0; i < 2; i++) {
@@ -119,6 +119,7 @@ test_round_trip(void **state)
 	assert_string_equal(r->service.tail[UPGRADE_PIDFILE].data,
 	    "/run/x.pid");
 	assert_null(r->service.tail[UPGRADE_STATUS].data);
+	assert_string_equal(r->service.tail[UPGRADE_VERSION].data, "1.2");
 	assert_int_equal(r->nlisteners, 2);
 	assert_int_equal(r->nworkers, 2);
 	for (int i = 0; i < 2; i++) {
@@ -400,6 +401,36 @@ test_later(void **state)
 	free(data);
 }
 
+/* From an earlier version: a service that does not say which one it is. */
+static void
+test_earlier(void **state)
+{
+	const size_t version = 8 + 8;
+	struct sample s;
+	uint64_t inside, whole;
+	size_t len, end;
+	uint8_t *data = upgrade_state_pack(sample_make(&s), &len);
+	struct upgrade_state *r;
+	const char *why;
+
+	(void)state;
+	memcpy(&inside, data + HEAD + 8, sizeof(inside));
+	end = HEAD + OBJECT + inside;
+	memmove(data + end - version, data + end, len - end);
+	inside -= version;
+	memcpy(data + HEAD + 8, &inside, sizeof(inside));
+	whole = len - version;
+	memcpy(data + 16, &whole, sizeof(whole));
+	r = upgrade_state_read(data, whole, &why);
+	assert_non_null(r);
+	assert_string_equal(r->service.tail[UPGRADE_PIDFILE].data,
+	    "/run/x.pid");
+	assert_null(r->service.tail[UPGRADE_VERSION].data);
+	assert_int_equal(r->nworkers, 2);
+	upgrade_state_free(r);
+	free(data);
+}
+
 static void
 test_nothing(void **state)
 {
@@ -428,6 +459,7 @@ main(void)
 		cmocka_unit_test(test_head),
 		cmocka_unit_test(test_contradictions),
 		cmocka_unit_test(test_later),
+		cmocka_unit_test(test_earlier),
 		cmocka_unit_test(test_nothing),
 	};
 
