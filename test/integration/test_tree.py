@@ -16,6 +16,7 @@ LAYERS = {
     "tcprelay": {"misc": None,
                  "spawnd": {"board.h", "program.h", "conf.h", "spawnd.h",
                             "channel.h", "facts.h"}},
+    "relayd": {"misc": None},
 }
 # languages are read by spawnd's reader
 FRONT_ENDS = {"conf.c": {"parse.h"}, "conf_build.h": {"parse.h"}}
@@ -89,7 +90,7 @@ def makefile_lists(*names):
 def test_every_source_is_built():
     """A file nobody compiles rots; a test nobody runs passes."""
     words = makefile_lists("TLS_", "FETCH_", "MISC ", "WORKER ", "BROKER ",
-                           "ENGINE ")
+                           "ENGINE ", "RELAYD ")
     systems = {"ev_kqueue", "ev_port", "ev_devpoll", "ev_epoll"}
     missing = []
     for folder in LAYERS:
