@@ -17,6 +17,9 @@ import pytest
 import lib
 import ops
 import web
+from test_service_manager import listening, passed
+
+assert passed		# a fixture
 
 pytestmark = pytest.mark.skipif(not lib.has_feature("URL"),
                                 reason="this build has no libcurl")
@@ -881,8 +884,8 @@ id = tcprelay {{ remote = {{ {backend().remote} }} }}
 
 
 @pytest.mark.tls
-def test_configuration_29(server, service, backend, port, certs, signer):
-    """But for the socket, which it would be given."""
+def test_configuration_29(server, passed, backend, certs, signer, tmp_path):
+    """As it stands: the socket is what a service manager passes."""
     w = server({"/remotes.conf": f"remote = {{ {backend().remote} }}\n"},
                pair=certs.ecdsa)
     w.put("/worker.conf", f"""id = tcprelay {{
@@ -894,7 +897,7 @@ def test_configuration_29(server, service, backend, port, certs, signer):
 refresh = 1h
 setenv MANY = 2k
 id = spawnd {{
-    listen {{ address = 127.0.0.1 port = {port} name = "relay-https" tls }}
+    listen {{ name = "relay-https" tls }}
     spawn {{ config = {w.url("/worker.conf")} users max = "${{MANY}}" }}
 }}
 id = tcprelay {{
@@ -902,18 +905,22 @@ id = tcprelay {{
     include = "{w.url("/remotes.conf")}"
 }}
 """
-    s = service(body, start=False, env={**NO_PROXY,
-                                        "SSL_CERT_FILE": certs.ca})
-    assert check(s.file, env={"SSL_CERT_FILE": certs.ca})[0] == 66
+    file = tmp_path / "29.cfg"
+    file.write_text(body)
+    assert check(file, env={"SSL_CERT_FILE": certs.ca})[0] == 66
     for path in "/worker.conf", "/remotes.conf":
         sign(w, signer, path)
-    assert check(s.file, env={"SSL_CERT_FILE": certs.ca}) == (0, [])
-    s.start()
-    with contextlib.closing(lib.connect(
-            port, context=lib.client_context(certs.ca),
-            name="localhost")) as c:
-        lib.roundtrip(c, b"hello")
-    s.reload()
+    assert check(file, env={"SSL_CERT_FILE": certs.ca}) == (0, [])
+    sock, port = listening()
+    with sock:
+        s = passed(body, {"relay-https": sock}, env={
+            **NO_PROXY, "SSL_CERT_FILE": certs.ca})
+        for _ in range(2):
+            with contextlib.closing(lib.connect(
+                    port, context=lib.client_context(certs.ca),
+                    name="localhost")) as c:
+                lib.roundtrip(c, b"hello")
+            s.reload()
     # the part by URL may change the worker's half
     w.put("/remotes.conf", "foo\n")
     sign(w, signer, "/remotes.conf")
