@@ -132,7 +132,8 @@ struct rd_build {
 	bool			 list_off;	/* E78, E79: not for this */
 	struct rd_keypair_places *pairs;
 	size_t			 pair;		/* SIZE_MAX: none */
-	struct diag_place	 versions_place, names_place, ca_place;
+	struct diag_place	 versions_place, names_place;
+	struct diag_place	*ca_places;	/* by id of the protocol */
 	struct rd_rule_state	 rule;
 	bool			 rules_told;	/* that they do nothing */
 
@@ -240,6 +241,9 @@ void	 rd_tables_end(struct rd_build *);
 void	 rd_protocols_end(struct rd_build *);
 /* At the end of a protocol. */
 void	 rd_tls_end(struct rd_build *);
+/* Half of what inspection needs; who inspects was told (E89). */
+void	 rd_tls_authority_check(struct rd_build *,
+	    const struct rd_protocol *);
 struct rd_protocol *rd_protocol_new(struct rd_build *, const char *name,
 	    enum rd_type);
 

@@ -22,6 +22,8 @@ rd_protocol_new(struct rd_build *b, const char *name, enum rd_type type)
 		.ciphers = "ECDHE+AESGCM:ECDHE+CHACHA20:"
 		    "DHE+AESGCM:DHE+CHACHA20",
 		.curves = "X25519:P-256:P-384" } };
+	b->ca_places = rd_grow(b, b->ca_places, c->nprotocols,
+	    sizeof *b->ca_places);
 	c->protocols = rd_grow(b, c->protocols, c->nprotocols,
 	    sizeof *c->protocols);
 	c->protocols[c->nprotocols++] = p;
@@ -81,7 +83,7 @@ rd_protocol_begin(struct rd_build *b, const struct rd_word *type,
 	    rd_quoted(b, name));
 	b->pairs = NULL;
 	b->rules_told = false;
-	b->versions_place = b->names_place = b->ca_place =
+	b->versions_place = b->names_place =
 	    (struct diag_place){ .file = NULL };
 }
 
@@ -105,6 +107,7 @@ rd_protocols_end(struct rd_build *b)
 		if (!p->used)
 			rd_warn(b, &p->place, "unused protocol \"%s\"",
 			    p->name);
+		rd_tls_authority_check(b, p);
 	}
 }
 

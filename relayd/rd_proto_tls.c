@@ -133,7 +133,7 @@ ca_take(struct rd_build *b, enum rd_tls_option option,
 	*(const char **)(void *)((char *)t + rows[option].offset) =
 	    rd_path(b, path->text);
 	if (option == RD_TLS_CA_CERT || option == RD_TLS_CA_KEY)
-		b->ca_place = *place;
+		b->ca_places[b->protocol->id] = *place;
 	if (option != RD_TLS_CA_KEY) {
 		word_item(b, rows[option].name, path);
 		return;
@@ -333,9 +333,15 @@ rd_tls_end(struct rd_build *b)
 	if (t->verify_name && t->ca_file == NULL)
 		rd_warn(b, &b->names_place,
 		    "\"verify-name\" has no effect without \"ca file\"");
-	if (b->broken || (t->ca_cert == NULL) == (t->ca_key == NULL))
-		return;
-	rd_warn(b, &b->ca_place, "\"%s\" has no effect without \"%s\"",
-	    t->ca_cert == NULL ? "ca key" : "ca cert",
-	    t->ca_cert == NULL ? "ca cert" : "ca key");
+}
+
+void
+rd_tls_authority_check(struct rd_build *b, const struct rd_protocol *p)
+{
+	bool cert = p->tls.ca_cert != NULL;
+
+	if (cert != (p->tls.ca_key != NULL))
+		rd_warn(b, &b->ca_places[p->id],
+		    "\"%s\" has no effect without \"%s\"",
+		    cert ? "ca cert" : "ca key", cert ? "ca key" : "ca cert");
 }
