@@ -12,6 +12,7 @@
 #include "master.h"
 #include "show.h"
 #include "statussock.h"
+#include "store.h"
 
 #define CELL	(3 * BOARD_TEXT + 1)	/* all of it encoded */
 
@@ -283,11 +284,14 @@ socket_show(const struct start *s, const struct compiled *c, bool json)
 	return status;
 }
 
+/* All that is wanted of the file is where to ask, at times when much may be
+ * wrong: so what came by URL may be as old as it is in the service. */
 int
 show_status(const struct start *s, const struct program *program, bool json)
 {
+	char *copies = store_directory(program, s->environ_base);
 	struct load_request r = { .environ_base = s->environ_base,
-	    .to_stderr = true, .quiet = true };
+	    .copies = copies, .to_stderr = true, .quiet = true };
 	struct compiled *c = NULL;
 	int status;
 
@@ -298,5 +302,6 @@ show_status(const struct start *s, const struct program *program, bool json)
 		status = socket_show(s, c, json);
 	if (c != NULL)
 		compiled_unref(c);
+	free(copies);
 	return status;
 }

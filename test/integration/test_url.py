@@ -429,6 +429,7 @@ def test_copy(server, start, backend, port, tmp_path):
     """Each part has one, of the last time it was good; a start without a
     server uses them and says how old they are, -P never does."""
     w = server({"/x": text(port, backend().remote,
+                           broker=f"pidfile = {tmp_path}/pid",
                            relay='include = "$CONFDIR/y"'), "/y": "#1\n"})
     url = w.url("/x", "user:secret@")
     s = start(url)
@@ -456,6 +457,12 @@ def test_copy(server, start, backend, port, tmp_path):
     assert not s.grep("secret")
     status, lines = check(url, env={"STATE_DIRECTORY": tmp_path / "state"})
     assert status == 66 and "copy" not in lines[0]
+    # who asks what it does finds it, what a reload would do nobody knows
+    for what, status in ("-s", 0), ("--plan", 1):
+        r = lib.run(lib.TCPRELAY, what, url, env={
+            **NO_PROXY, "STATE_DIRECTORY": tmp_path / "state"})
+        assert r.returncode == status, r.stderr
+        assert (f"pid {s.pid}," in r.stdout) == (what == "-s")
     s.reload(expect="refused, cannot fetch")
     # and back again
     w.open()
