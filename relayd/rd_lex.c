@@ -98,7 +98,7 @@ word_kind(const char *text)
 const char *
 rd_kind_near(const struct rd_token *t, const enum rd_kind *kinds, size_t n)
 {
-	unsigned best = t->word.len < 6 ? 2 : 3, d;
+	unsigned best = t->word.len < 5 ? 2 : 3, d;
 	const char *near = NULL;
 
 	if (t->word.quoted || (t->kind != RD_K_STRING &&

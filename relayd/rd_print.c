@@ -10,27 +10,12 @@
 #include <string.h>
 
 #include "rd_build_impl.h"
+#include "rd_keywords.h"
 
-/* Sorted, 1.13. */
-static const char *const reserved[] = {
-	"agentx", "append", "backlog", "backup", "binary", "block", "buffer",
-	"ca", "cache", "cert", "changes", "check", "checks", "ciphers",
-	"client", "code", "connection", "context", "cookie", "demote",
-	"destination", "digest", "disable", "ecdhe", "edh", "error",
-	"errors", "expect", "external", "file", "forward", "from", "hash",
-	"header", "headerlen", "host", "http", "icmp", "include", "inet",
-	"inet6", "interface", "interval", "ip", "key", "keypair", "label",
-	"least-states", "listen", "loadbalance", "log", "lookup", "match",
-	"method", "mode", "nat", "no", "nodelay", "nothing", "on", "params",
-	"parent", "pass", "password", "path", "pflog", "pftag", "port",
-	"prefork", "priority", "protocol", "proxy-protocol", "query",
-	"quick", "random", "real", "redirect", "relay", "remove", "request",
-	"response", "retry", "return", "roundrobin", "route", "router",
-	"rtable", "rtlabel", "sack", "script", "send", "session", "set",
-	"socket", "source-hash", "splice", "state", "sticky-address",
-	"strip", "style", "table", "tag", "tagged", "tcp", "tickets",
-	"timeout", "tls", "to", "transparent", "ttl", "url", "v1", "v2",
-	"value", "websockets", "with",
+static const char *const reserved[] = {		/* sorted */
+#define RESERVED(name, text) text,
+	RD_RESERVED(RESERVED)
+#undef RESERVED
 };
 
 static int

@@ -148,6 +148,8 @@ rd_parser_next(struct rd_parser *p)
 		token_fetch(p, t);
 		depth_count(p);
 	}
+	if (p->skip && t->kind == RD_K_END && p->depth > p->skip_depth)
+		p->broken = true;
 	p->skip = false;
 	if (t->kind == RD_K_NEWLINE && p->depth == p->base)
 		p->start = true;
@@ -186,47 +188,58 @@ hint_string(const struct rd_token *t, struct str *out)
 		    t->word.text);
 }
 
-/* One to four things by name. */
+/* A few things by name. */
 static void
 hint_names(const struct expected *e, struct str *out)
 {
-	size_t nbytes = strlen(e->bytes), n = e->n + nbytes + e->newline;
-	size_t i = 0;
+	size_t nbytes = strlen(e->bytes), i = 0;
+	size_t n = e->n + nbytes + e->newline + e->string;
 
 #define JOINT	(i == 0 ? "" : i + 1 == n ? " or " : ", ")
 	for (; i < e->n; i++)
 		str_add(out, "%s\"%s\"", JOINT, rd_kind_text(e->kinds[i]));
 	for (; i < e->n + nbytes; i++)
 		str_add(out, "%s\"%c\"", JOINT, e->bytes[i - e->n]);
+	if (e->string)
+		str_add(out, "%sa string", JOINT);
 	if (e->newline)
 		str_add(out, "%sthe end of the line", JOINT);
 #undef JOINT
 	str_add(out, " was expected");
 }
 
+#define HINT_NAMES	4		/* things; more are not named */
+
 static void
 hint(const struct rd_parser *p, const struct expected *e, struct str *out)
 {
-	size_t n = e->n + strlen(e->bytes) + e->newline;
+	const struct rd_token *t = &p->token;
+	size_t n = e->n + strlen(e->bytes) + e->newline + e->string;
 
-	if (p->first) {
+	if (t->kind == RD_K_END && strchr(e->bytes, '}') != NULL)
+		str_add(out, "\"}\" was expected");
+	else if (p->first)
 		str_add(out, "%s", section_hints[p->section]);
-	} else if (e->string && e->number) {
+	else if (p->section == RD_S_TABLE && e->string)
+		str_add(out, "%s", section_hints[RD_S_TABLE]);
+	else if (e->string && (n == 1 || is_byte(t, '/')))
+		hint_string(t, out);
+	else if (e->string && e->number)
 		str_add(out, "a number or a string was expected");
-	} else if (e->string && !e->newline) {
-		hint_string(&p->token, out);
-	} else if (e->number) {
+	else if (e->number)
 		str_add(out, "a number was expected");
-	} else if (p->list_open && e->newline) {
+	else if (p->list_open && e->newline)
 		str_add(out, "an option was expected");
-	} else if (n > 0 && n <= 4 && !e->string) {
+	else if (n > 0 && n <= HINT_NAMES)
 		hint_names(e, out);
-	} else {
-		str_add(out, e->newline ?
-		    "an option or the end of the line was expected" :
-		    "an option was expected");
-	}
+	else if (e->newline)
+		str_add(out, "an option or the end of the line was expected");
+	else
+		str_add(out, "an option was expected");
 }
+
+#define LOG_WORDS \
+	"\"state changes\", \"host checks\" or \"connection [errors]\""
 
 /* Words behind which anything else than a known one is named as such. */
 static bool
@@ -234,15 +247,23 @@ unexpected_word(struct rd_parser *p)
 {
 	const struct rd_token *t = &p->token;
 
-	if (t->kind != RD_K_STRING && rd_kind_text(t->kind) == NULL)
-		return false;
-	if (p->previous.kind == RD_K_LOG && p->section == RD_S_TOP) {
-		diag_error(p->diag, &t->word.place, "unknown log option "
-		    "\"%.256s\", expected \"state changes\", "
-		    "\"host checks\" or \"connection [errors]\"",
-		    t->word.text);
+	bool log = p->previous.kind == RD_K_LOG && p->second &&
+	    p->section == RD_S_TOP;
+	char shown[128];
+
+	if (log && t->kind != RD_K_STRING && rd_kind_text(t->kind) == NULL) {
+		diag_error(p->diag, &t->word.place,
+		    "unexpected %s, " LOG_WORDS " was expected",
+		    rd_token_show(t, shown, sizeof shown));
 		return true;
 	}
+	if (log) {
+		diag_error(p->diag, &t->word.place, "unknown log option "
+		    "\"%.256s\", expected " LOG_WORDS, t->word.text);
+		return true;
+	}
+	if (t->kind != RD_K_STRING && rd_kind_text(t->kind) == NULL)
+		return false;
 	if (p->previous.kind == RD_K_CHECK) {
 		diag_error(p->diag, &t->word.place, "unknown check "
 		    "\"%.256s\"", t->word.text);
@@ -304,7 +325,9 @@ rd_parser_unexpected(struct rd_parser *p, const enum rd_kind *kinds,
 		p->broken = true;	/* the rest are consequences */
 	for (size_t i = 0; i < nkinds; i++) {
 		e.string = e.string || kinds[i] == RD_K_STRING;
-		e.number = e.number || kinds[i] == RD_K_NUMBER;
+		/* of a macro's value it would be an error, too */
+		e.number = e.number || (kinds[i] == RD_K_NUMBER &&
+		    !is_byte(&p->previous, '='));
 		e.newline = e.newline || kinds[i] == RD_K_NEWLINE;
 	}
 	for (size_t i = 0; i < nkinds; i++) {

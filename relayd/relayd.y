@@ -89,6 +89,20 @@ macro_define(struct rd_parser *p, const struct rd_word *name,
 }
 
 static void
+macro_reserved(struct rd_parser *p, const struct rd_word *name)
+{
+	diag_error(p->diag, &name->place, "\"%s\" is a reserved word and "
+	    "cannot be a macro name", name->text);
+}
+
+static void
+macro_number(struct rd_parser *p, const struct rd_number *value)
+{
+	diag_error(p->diag, &value->place, "macro value must be a string, "
+	    "write \"%lld\"", (long long)value->value);
+}
+
+static void
 obsolete(struct rd_parser *p, const struct diag_place *place,
     const char *old, const char *new)
 {
@@ -376,21 +390,13 @@ include
 
 macro
 	: string '=' string { macro_define(p, &$1, &$3); }
-	| string '=' NUMBER
-	{
-		diag_error(p->diag, &$3.place, "macro value must be a "
-		    "string, write \"%lld\"", (long long)$3.value);
-	}
-	| reserved '='
-	{
-		diag_error(p->diag, &$1.place, "\"%s\" is a reserved word "
-		    "and cannot be a macro name", $1.text);
-	} macro_value
+	| string '=' NUMBER { macro_number(p, &$3); }
+	| reserved '=' { macro_reserved(p, &$1); } macro_value
 	;
 
 macro_value
 	: string
-	| NUMBER
+	| NUMBER { macro_number(p, &$1); }
 	;
 
 /* ---- globals ---- */
