@@ -10,6 +10,7 @@
 
 #include "../misc/hash.h"
 #include "../misc/tls.h"
+#include "features.h"
 #include "rd_build_impl.h"
 
 #define GROW_FIRST	8
@@ -232,6 +233,7 @@ rd_global_agentx(struct rd_build *b, const struct rd_word *context,
 	const char *context_text = "", *path_text = "";
 
 	(void)place;
+	b->broken = false;
 	b->conf->agentx = true;
 	b->conf->agentx_path = "/var/agentx/master";
 	b->conf->agentx_context = "";
@@ -246,6 +248,11 @@ rd_global_agentx(struct rd_build *b, const struct rd_word *context,
 		path_text = arena_printf(b->arena, " path %s",
 		    rd_quoted(b, path));
 	}
+#ifndef HAVE_NETSNMP
+	if (!b->broken)
+		rd_warn(b, place, "\"agentx\" is not supported on this system "
+		    "and has no effect");
+#endif
 	rd_statement(b, "agentx%s%s", context_text, path_text);
 }
 
@@ -361,6 +368,7 @@ rd_build_end(struct rd_build *b, const struct diag_place *end)
 		parents_check(b);
 	rd_tables_end(b);
 	rd_protocols_end(b);
+	free(b->rules);
 	if (diag_errors(b->diag) > 0 || b->failed) {
 		arena_free(b->arena);
 		return NULL;

@@ -135,6 +135,10 @@ struct rd_build {
 	struct diag_place	 versions_place, names_place;
 	struct diag_place	*ca_places;	/* by id of the protocol */
 	struct rd_rule_state	 rule;
+	/* of the protocol; not in the arena, since there may be a great
+	   many, and growing leaves half of them behind */
+	struct rd_rule		*rules;
+	size_t			 nrules, rules_room;
 	bool			 rules_told;	/* that they do nothing */
 
 	struct rd_router	*router;
@@ -241,6 +245,7 @@ void	 rd_tables_end(struct rd_build *);
 void	 rd_protocols_end(struct rd_build *);
 /* At the end of a protocol. */
 void	 rd_tls_end(struct rd_build *);
+void	 rd_rules_settle(struct rd_build *);
 /* Half of what inspection needs; who inspects was told (E89). */
 void	 rd_tls_authority_check(struct rd_build *,
 	    const struct rd_protocol *);

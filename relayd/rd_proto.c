@@ -91,6 +91,7 @@ void
 rd_protocol_end(struct rd_build *b)
 {
 	rd_tls_end(b);
+	rd_rules_settle(b);
 	rd_section_end(b, b->protocol_head, b->body.len > 0);
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../misc/tls.h"
 #include "rd_build_impl.h"
 #include "rd_keypair.h"
 
@@ -351,6 +352,31 @@ file_there(struct rd_build *b, enum source_kind kind, const char *path)
 	return true;
 }
 
+/* What is in them, as far as we are given the key. */
+static void
+contents_check(struct rd_build *b, const struct diag_place *place,
+    const struct rd_keypair *pair, const struct rd_keypair_files *files)
+{
+	struct tls_keypair k = { .cert.name = files->cert,
+	    .key.name = files->key };
+	char error[TLS_ERROR], warning[TLS_ERROR];
+	const char *what = "certificate";
+
+	if (source_file(b->source, SOURCE_CERT, files->cert, &k.cert.data,
+	    &k.cert.len) == -1 ||
+	    source_file(b->source, SOURCE_KEY, files->key, &k.key.data,
+	    &k.key.len) == -1)
+		return;
+	if (pair != NULL)
+		what = arena_printf(b->arena, "keypair \"%s\"", pair->name);
+	if (tls_keypair_check(&k, error, warning) == -1)
+		rd_error(b, place, "cannot load %s for relay \"%s\": %s",
+		    what, b->relay->name, strncmp(error, "tls: ", 5) == 0 ?
+		    error + 5 : error);
+	if (warning[0] != '\0')
+		rd_warn(b, place, "%s", warning);
+}
+
 static void
 keypair_check(struct rd_build *b, const struct rd_listen *l,
     const struct rd_keypair *pair)
@@ -364,6 +390,8 @@ keypair_check(struct rd_build *b, const struct rd_listen *l,
 		rd_key_named(b, files.key);
 		if (files.ocsp != NULL)
 			rd_file_named(b, files.ocsp);
+		contents_check(b, pair == NULL ? &l->place : &pair->place,
+		    pair, &files);
 	} else if (pair == NULL) {
 		rd_error(b, &l->place, "cannot load certificate for relay "
 		    "\"%s\": %s: %s", name, failed, strerror(errno));
@@ -399,17 +427,17 @@ tls_check(struct rd_build *b)
 	const struct rd_tls *tls = &r->protocol->tls;
 	bool server = false, inspects;
 
-	for (size_t i = 0; i < b->nlistens; i++) {
-		if (!b->listens[i].tls)
-			continue;
-		server = true;
-		listener_tls_check(b, &b->listens[i]);
-	}
+	for (size_t i = 0; i < b->nlistens; i++)
+		server = server || b->listens[i].tls;
 	inspects = server && r->with_tls && tls->ca_cert != NULL;
 	if (inspects && tls->ca_key == NULL) {
 		rd_error(b, &r->place,
 		    "relay \"%s\": TLS inspection needs \"ca key\"", r->name);
 		return;
+	}
+	for (size_t i = 0; i < b->nlistens; i++) {
+		if (b->listens[i].tls)
+			listener_tls_check(b, &b->listens[i]);
 	}
 	if (!b->request->files)
 		return;

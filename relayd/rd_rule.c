@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../misc/pattern.h"
@@ -122,10 +123,19 @@ static bool
 pattern_ok(struct rd_build *b, const struct diag_place *place,
     const char *where, const char *text)
 {
+	/* of a file there may be very many, and nobody runs them here */
+	struct arena *scratch = arena_new();
 	char error[PATTERN_ERROR];
 	unsigned column;
+	bool good;
 
-	if (pattern_new(b->arena, text, error, &column) != NULL)
+	if (scratch == NULL) {
+		rd_error(b, place, "%s", strerror(errno));
+		return false;
+	}
+	good = pattern_new(scratch, text, error, &column) != NULL;
+	arena_free(scratch);
+	if (good)
 		return true;
 	rd_error(b, place, "%spattern \"%s\": %s at column %u", where, text,
 	    error, column);
@@ -488,12 +498,34 @@ rule_print(struct rd_build *b)
 static void
 rule_add(struct rd_build *b, const struct rd_rule *r)
 {
+	if (b->nrules == b->rules_room) {
+		size_t room = b->rules_room == 0 ? 16 : 2 * b->rules_room;
+		struct rd_rule *more = room > SIZE_MAX / sizeof *more ? NULL :
+		    realloc(b->rules, room * sizeof *more);
+
+		if (more == NULL) {
+			rd_error(b, &r->place, "%s", strerror(ENOMEM));
+			return;
+		}
+		b->rules = more;
+		b->rules_room = room;
+	}
+	b->rules[b->nrules] = *r;
+	b->rules[b->nrules].id = (uint32_t)b->nrules + 1;
+	b->nrules++;
+}
+
+void
+rd_rules_settle(struct rd_build *b)
+{
 	struct rd_protocol *p = b->protocol;
 
-	p->rules = rd_grow(b, p->rules, p->nrules, sizeof *p->rules);
-	p->rules[p->nrules] = *r;
-	p->rules[p->nrules].id = (uint32_t)p->nrules + 1;
-	p->nrules++;
+	p->nrules = b->nrules;
+	b->nrules = 0;
+	if (p->nrules == 0)
+		return;
+	p->rules = arena_array(b->arena, p->nrules, sizeof *p->rules);
+	memcpy(p->rules, b->rules, p->nrules * sizeof *p->rules);
 }
 
 /* Every type of the rule gets the key. */

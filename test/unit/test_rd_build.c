@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "misc/tls.h"
 #include "relayd/rd_build.h"
 #include "relayd/rd_keypair.h"
 
@@ -351,9 +352,11 @@ test_text(void **state)
 	rd_tcp_option(build, RD_TCP_NODELAY, true, &no_number, NULL, here());
 	rd_tcp_option(build, RD_TCP_BACKLOG, true, N(256), NULL, here());
 	rd_list_end(build);
-	rd_list_begin(build, RD_LIST_TLS, here());
-	rd_tls_option(build, RD_TLS_FLAG, true, W("sslv3"), NULL, here());
-	rd_list_end(build);
+	if (tls_available()) {
+		rd_list_begin(build, RD_LIST_TLS, here());
+		rd_tls_option(build, RD_TLS_FLAG, true, W("sslv3"), NULL, here());
+		rd_list_end(build);
+	}
 	rd_list_begin(build, RD_LIST_ERROR, here());
 	rd_return_error(build, W(NULL), here());
 	rd_list_end(build);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "misc/tls.h"
 #include "relayd/rd_conf.h"
 
 #define OK	"relay \"ok\" {\n\tlisten on 192.0.2.99 port 1\n" \
@@ -203,7 +204,8 @@ test_rows(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-		canon(rows[i].text, rows[i].canonical);
+		if (tls_available() || strstr(rows[i].text, "tls") == NULL)
+			canon(rows[i].text, rows[i].canonical);
 }
 
 int
