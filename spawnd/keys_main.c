@@ -155,14 +155,16 @@ compile(struct service *s, struct channel_message *m, struct diag *d)
 static int
 load(struct service *s, struct channel_message *m, struct diag *d)
 {
+	const char *lacks;
+
 	if (!compile(s, m, d)) {
 		log_err("key process: the bundle cannot be read");
 		return EX_CONFIG;
 	}
 	show(s);
-	if (!identity_take(&s->conf->broker.spawn)) {
-		log_err("key process cannot become what 'spawn' says: %s",
-		    strerror(errno));
+	if ((lacks = identity_take(&s->conf->broker.spawn)) != NULL) {
+		log_err("key process cannot become what 'spawn' says: %s: %s",
+		    lacks, strerror(errno));
 		return EX_NOPERM;
 	}
 	conceal();			/* a new identity may undo it */

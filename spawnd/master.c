@@ -244,7 +244,7 @@ master_abort(struct master *m, int status)
 	notify_stopping();
 	for (struct proc *p = m->oldest; p != NULL; p = p->newer)
 		proc_kill(p, SIGTERM);
-	log_err("configuration not usable");
+	start_err("configuration not usable");
 	ev_stop(m->ev, status);
 }
 
@@ -518,6 +518,7 @@ static int
 workers_start(struct master *m, int limit)
 {
 	const struct spawn_conf *s = &m->conf.conf->broker.spawn;
+	const char *lacks;
 
 	if (m->start->single || m->conf.conf->broker.single) {
 		char place[300] = "-1";
@@ -530,9 +531,9 @@ workers_start(struct master *m, int limit)
 		    "production (%s)", place);
 		if (single_start(m, limit) == -1)
 			return EX_CONFIG;
-		if (!identity_take(s)) {
-			log_err("cannot become what 'spawn' says: %s",
-			    strerror(errno));
+		if ((lacks = identity_take(s)) != NULL) {
+			start_err("cannot become what 'spawn' says: %s: %s",
+			    lacks, strerror(errno));
 			return EX_NOPERM;
 		}
 	}

@@ -30,6 +30,7 @@
 #include "reload.h"
 #include "seats.h"
 #include "self.h"
+#include "start.h"
 #include "talk.h"
 
 #define QUICK		(10 * EV_SECOND)	/* 5.7 */
@@ -98,29 +99,24 @@ proc_open(const struct proc *p)
 
 /* ---- the child's side ---- */
 
-/*
- * Whoever the configuration says, in the order of 1.7: supplementary groups,
- * group, user, directory.
- */
-bool
+/* In the order of 1.7: supplementary groups, group, user, directory. */
+const char *
 identity_take(const struct spawn_conf *s)
 {
-	bool ok = true;
-
 	if (s->uid != (uid_t)-1 || s->gid != (gid_t)-1) {
 		gid_t gid = s->gid != (gid_t)-1 ? s->gid : getgid();
 
-		if (s->user != NULL)
-			ok = initgroups(s->user, gid) == 0;
-		else
-			ok = setgroups(0, NULL) == 0;
-		ok = ok && setgid(gid) == 0;
-		if (ok && s->uid != (uid_t)-1)
-			ok = setuid(s->uid) == 0;
+		if ((s->user != NULL ? initgroups(s->user, gid) :
+		    setgroups(0, NULL)) == -1)
+			return "groups";
+		if (setgid(gid) == -1)
+			return "groupid";
+		if (s->uid != (uid_t)-1 && setuid(s->uid) == -1)
+			return "userid";
 	}
-	if (ok && s->directory != NULL)
-		ok = chdir(s->directory) == 0;
-	return ok;
+	if (s->directory != NULL && chdir(s->directory) == -1)
+		return "working directory";
+	return NULL;
 }
 
 /* Whether it reads its configuration for itself, and that as a text. */
@@ -212,6 +208,7 @@ child_run(const struct proc *p, const struct loaded *conf, int fd, int text)
 	const char *path = s->exec != NULL ? s->exec :
 	    self_image(start->image, start->self);
 	char **env = child_environ(p->master, conf, p->nonce);
+	const char *lacks;
 	char *argv[8];
 
 	ev_signal_reset();
@@ -219,9 +216,9 @@ child_run(const struct proc *p, const struct loaded *conf, int fd, int text)
 	if (!descriptor_set(fd, 0) ||
 	    (text != -1 && !descriptor_set(text, GIVEN_FD)))
 		_exit(EX_OSERR);
-	if (!identity_take(s)) {
-		log_err("worker cannot become what 'spawn' says: %s",
-		    strerror(errno));
+	if ((lacks = identity_take(s)) != NULL) {
+		start_err("worker cannot become what 'spawn' says: %s: %s",
+		    lacks, strerror(errno));
 		_exit(EX_NOPERM);
 	}
 	execve(path, argv, env);

@@ -98,8 +98,8 @@ struct proc *proc_start(struct master *, const struct loaded *,
 struct proc *proc_single(struct master *);
 /* At the end of the master: closed, forgotten, not ended. */
 void	 proc_free(struct proc *);
-/* Whoever `spawn` says (1.7). false, errno. */
-bool	 identity_take(const struct spawn_conf *);
+/* Whoever `spawn` says (1.7). NULL, or what could not be had, and errno. */
+const char *identity_take(const struct spawn_conf *);
 void	 proc_set(struct proc *, enum proc_state);
 /* Connections it holds, counting those that still wait for it. */
 uint32_t proc_use(const struct proc *);

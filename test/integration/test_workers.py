@@ -148,14 +148,18 @@ id = spawnd {{
     assert second != first and s.proc.poll() is None
 
 
-def test_identity_that_cannot_be_assumed(service, backend, port, tmp_path):
-    """1.7: a directory that is not there ends it with 77."""
+@pytest.mark.parametrize("debug", [True, False])
+def test_identity_that_cannot_be_assumed(service, port, tmp_path, debug):
+    """1.7: a directory that is not there ends it with 77, and whoever has
+    typed the command is told why, also without -D."""
     s = service(ops.conf(port, "address = 127.0.0.1 port = 9",
                          spawn=f'working directory = "{tmp_path}/none"'),
-                start=False, clean=False)
+                start=False, clean=False, debug=debug)
     s.launch()
     assert s.wait() == 77
-    s.wait_for("worker cannot become what 'spawn' says: No such file")
+    s.wait_for("worker cannot become what 'spawn' says: working directory: "
+               "No such file")
+    s.wait_for("configuration not usable")
     lib.wait_until(lambda: not lib.session_members(s.pid), "the end of all")
 
 
