@@ -142,6 +142,7 @@ struct rd_build {
 	bool			 rules_told;	/* that they do nothing */
 
 	struct rd_router	*router;
+	struct diag_place	 label_place;
 };
 
 /* ---- rd_build.c ---- */

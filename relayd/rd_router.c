@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "rd_build_impl.h"
+#include "rd_realm.h"
 
 #ifdef __linux__
 #define RTABLE_MAX	252		/* then default, main and local */
@@ -122,7 +123,29 @@ rd_router_rtlabel(struct rd_build *b, const struct rd_word *label)
 	if (!rd_length_ok(b, RD_LEN_RTLABEL, label))
 		return;
 	b->router->rtlabel = label->text;
+	b->label_place = label->place;
 	rd_statement(b, "rtlabel %s", rd_quoted(b, label));
+}
+
+/* Where there are no route labels, realms stand for them. */
+static void
+label_check(struct rd_build *b)
+{
+#ifdef __linux__
+	const struct rd_router *r = b->router;
+	unsigned realm;
+
+	if (r->rtlabel == NULL)
+		return;
+	if (r->routes[0].addr.sa.sa_family == AF_INET6)
+		rd_warn(b, &b->label_place, "router \"%s\": IPv6 routes have "
+		    "no realms, rtlabel has no effect", r->name);
+	else if (!rd_realm_find(b->source, r->rtlabel, &realm))
+		rd_warn(b, &b->label_place, "router \"%s\": no realm \"%s\", "
+		    "rtlabel has no effect", r->name, r->rtlabel);
+#else
+	(void)b;
+#endif
 }
 
 void
@@ -137,6 +160,8 @@ rd_router_end(struct rd_build *b)
 		else if (r->gateways.table == NULL)
 			rd_error(b, &r->place, "router \"%s\" has no table",
 			    r->name);
+		else
+			label_check(b);
 	}
 	rd_section_end(b, arena_printf(b->arena, "router %s", rd_quoted(b,
 	    &(struct rd_word){ .text = r->name })), true);

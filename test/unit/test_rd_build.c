@@ -533,6 +533,53 @@ test_keypair(void **state)
 	}
 }
 
+/* ---- names that the system knows ---- */
+
+static void
+test_names(void **state)
+{
+	struct source *system = source_gather(NULL);
+	struct net_addr *addrs;
+	unsigned number;
+	struct rd_conf *c;
+	int n, proto = 0;
+
+	(void)state;
+	assert_non_null(system);
+	n = source_interface(system, "lo", &addrs);
+	if (n < 1 || source_service(system, "domain", "tcp", &number) == -1 ||
+	    source_protocol(system, "udp", &proto) == -1) {
+		source_free(system);
+		skip();
+	}
+	diag = diag_new();
+	diag_every(diag);
+	source = system;
+	build = rd_build_new(&request, source, diag);
+	TABLE("a", "lo");
+	line++;
+	rd_redirect_begin(build, W("r"));
+	rd_redirect_listen(build, W("lo"), W("udp"), &(struct rd_port){
+	    .given = true, .word = word("domain:1000") }, W("lo"), false);
+	rd_use_begin(build, W("a"));
+	check_tcp();
+	rd_redirect_to(build, false, false, W(NULL), here());
+	rd_redirect_end(build);
+	c = end();
+	assert_int_equal(c->redirects[0]->nlistens, n);
+	assert_int_equal(c->redirects[0]->listens[0].port, 53);
+	assert_int_equal(c->redirects[0]->listens[0].port_to, 1000);
+	assert_int_equal(c->redirects[0]->listens[0].proto, proto);
+	assert_string_equal(c->redirects[0]->listens[0].proto_name, "udp");
+	/* the lowest of the range is where checks go */
+	assert_string_equal(c->tables[0]->name, "a:53");
+	assert_string_equal(c->hosts[0]->name, "lo");
+	assert_false(c->hosts[0]->by_name);
+	assert_non_null(strstr(c->text,
+	    "\tlisten on lo udp port domain:1000 interface lo\n"));
+	done(c);
+}
+
 int
 main(void)
 {
@@ -545,6 +592,7 @@ main(void)
 		cmocka_unit_test_setup(test_text, begin),
 		cmocka_unit_test_setup(test_rule_file, begin),
 		cmocka_unit_test(test_digest),
+		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_keypair),
 	};
 

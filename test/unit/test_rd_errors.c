@@ -561,6 +561,15 @@ static const struct row warnings[] = {
 	    "\"www\": no host of table <six:80> has the address family of "
 	    "192.0.2.1\n" },
 #ifdef __linux__
+	{ "realm", GW ROUTER("route 10.0.0.0/8\nrtlabel known" GO), "" },
+	{ "realm hexadecimal", GW ROUTER("route 10.0.0.0/8\nrtlabel last" GO),
+	    "" },
+	{ "no realm", GW ROUTER("route 10.0.0.0/8\nrtlabel know" GO),
+	    R ":4: warning: router \"a\": no realm \"know\", rtlabel has no "
+	    "effect\n" },
+	{ "realm IPv6", "table <gw> { ::1 }\n"
+	    ROUTER("route ::/0\nrtlabel known" GO), R ":4: warning: router "
+	    "\"a\": IPv6 routes have no realms, rtlabel has no effect\n" },
 	{ "sack", TCP("tcp no sack"), R ":2: warning: \"sack\" is not "
 	    "supported on this system and has no effect\n" },
 #endif
@@ -581,11 +590,15 @@ static const struct rd_request request = { .file = R,
 static struct source *
 source_make(const char *text)
 {
+	static const char realms[] = "# comment\n0\tcosmos\n"
+	    " 12  known # it\n70000 know\n0x20 last";
 	struct source *s = source_empty();
 	char line[9000];
 
 	source_add(s, SOURCE_TEXT, "/where/" R, text, strlen(text));
 	source_add(s, SOURCE_TEXT, "/keys", "a\n", 2);
+	source_add(s, SOURCE_TEXT, "/etc/iproute2/rt_realms", realms,
+	    strlen(realms));
 	source_add(s, SOURCE_TEXT, "/patterns", "%a\n\n[a\n", 7);
 	source_add(s, SOURCE_CERT, "/c", "x", 1);
 	source_add(s, SOURCE_KEY, "/k", "x", 1);
