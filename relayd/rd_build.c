@@ -3,6 +3,7 @@
  * what is checked when all has been read. It never reads the language.
  */
 #include <inttypes.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -284,13 +285,17 @@ intervals_check(struct rd_build *b)
 		    "the interval (%u s)", c->timeout, c->interval);
 	for (size_t i = 0; i < c->ntables; i++) {
 		struct rd_table *t = c->tables[i];
+		uint64_t interval;
 
 		/* those that only inherited it say nothing new */
 		if (t->timeout >= limit &&
 		    !(global && t->timeout == c->timeout))
 			file_error(b, "timeout of table <%s> must be smaller "
 			    "than the interval", t->name);
-		t->interval = (t->skip + 1) * c->interval;
+		/* the global one may have changed since */
+		interval = ((uint64_t)t->skip + 1) * c->interval;
+		t->interval = interval > INT_MAX ? INT_MAX :
+		    (unsigned)interval;
 	}
 }
 

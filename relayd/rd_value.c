@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "rd_build_impl.h"
 
@@ -222,10 +223,24 @@ rd_port_range(struct rd_build *b, const struct rd_port *p, unsigned *low,
 /* ---- addresses ---- */
 
 /* Without the prefix that tells the families apart elsewhere. */
-static bool
-numeric(const char *text, struct net_addr *addr)
+bool
+rd_numeric(const char *text, struct net_addr *addr)
 {
 	return strncmp(text, "inet", 4) != 0 && net_parse_ip(text, addr);
+}
+
+/*
+ * "10.1" and "0x7f.1" are addresses to the resolver, and not those that were
+ * meant: no name ends like that.
+ */
+static bool
+like_address(const char *text)
+{
+	const char *dot = strrchr(text, '.');
+	const char *label = dot == NULL ? text : dot + 1;
+
+	return strncasecmp(label, "0x", 2) == 0 ||
+	    label[strspn(label, "0123456789")] == '\0';
 }
 
 size_t
@@ -236,13 +251,14 @@ rd_addresses(struct rd_build *b, const char *text,
 	int n;
 
 	*by_name = false;
-	if (numeric(text, &one)) {
+	if (rd_numeric(text, &one)) {
 		found = arena_alloc(b->arena, sizeof *found);
 		*found = one;
 		*addrs = found;
 		return 1;
 	}
-	if ((n = source_interface(b->source, text, &found)) <= 0) {
+	n = source_interface(b->source, text, &found);
+	if (n <= 0 && !like_address(text)) {
 		n = source_host(b->source, text, &found);
 		*by_name = n > 0;
 	}

@@ -535,6 +535,31 @@ test_keypair(void **state)
 
 /* ---- names that the system knows ---- */
 
+/* The resolver would take these for 10.0.0.1 and 127.0.0.1. */
+static void
+test_short_addresses(void **state)
+{
+	static const char *const wrong[] = { "10.1", "10", "0x7f.1",
+	    "10.0.0.256", "1.2.3.4.5" };
+	struct source *system = source_gather(NULL);
+	const struct diag_place *place;
+	char want[256];
+
+	(void)state;
+	assert_non_null(system);
+	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+		diag = diag_new();
+		build = rd_build_new(&request, system, diag);
+		TABLE("a", wrong[i]);
+		assert_null(rd_build_end(build, here()));
+		snprintf(want, sizeof want, "cannot resolve host \"%s\"",
+		    wrong[i]);
+		assert_string_equal(diag_first_text(diag, &place), want);
+		diag_free(diag);
+	}
+	source_free(system);
+}
+
 static void
 test_names(void **state)
 {
@@ -593,6 +618,7 @@ main(void)
 		cmocka_unit_test_setup(test_rule_file, begin),
 		cmocka_unit_test(test_digest),
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_short_addresses),
 		cmocka_unit_test(test_keypair),
 	};
 
