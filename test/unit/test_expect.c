@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "misc/pattern.h"
 #include "tcprelay/expect.h"
 
 /* In pieces of step bytes. */
@@ -120,31 +121,53 @@ lengths(void **state)
 	assert_true(matches(pattern, EXPECT_MAX, text, sizeof(text), 1024));
 }
 
-#ifdef __GLIBC__
-/* Whatever the pattern, as fnmatch(3) without flags has it. */
-static void
-as_fnmatch(void **state)
+/* Any pattern and any text, as long as it is not too simple. */
+static uint32_t seed = 1;
+
+static size_t
+any(char text[static 8], const char *of, size_t most)
 {
-	static const char alphabet[] = "ab*?[]!-\\c";
-	uint32_t seed = 1;
+	size_t n, letters = strlen(of);
+
+	seed = seed * 1664525 + 1013904223;
+	n = (seed >> 16) % (most + 1);
+	for (size_t k = 0; k < n; k++) {
+		seed = seed * 1664525 + 1013904223;
+		text[k] = of[(seed >> 16) % letters];
+	}
+	text[n] = '\0';
+	return n;
+}
+
+/* One language of globs: that of rules, which sees all of a text at once. */
+static void
+as_glob_match(void **state)
+{
 	char pattern[8], text[8];
 
 	(void)state;
 	for (unsigned i = 0; i < 300000; i++) {
-		size_t pn, n;
+		size_t pn = any(pattern, "ab*?[]!-\\c^", 7);
+		size_t n = any(text, "abc]-![^\\", 3);
 
-		seed = seed * 1664525 + 1013904223;
-		pn = seed >> 8 & 7;
-		n = seed >> 12 & 3;
-		for (size_t k = 0; k < pn; k++) {
-			seed = seed * 1664525 + 1013904223;
-			pattern[k] = alphabet[(seed >> 16) % 10];
-		}
-		for (size_t k = 0; k < n; k++) {
-			seed = seed * 1664525 + 1013904223;
-			text[k] = "abc]-!["[(seed >> 16) % 7];
-		}
-		pattern[pn] = text[n] = '\0';
+		if (matches(pattern, pn, text, n, 1) !=
+		    glob_match(pattern, text, n, false))
+			fail_msg("%s on %s", pattern, text);
+	}
+}
+
+#ifdef __GLIBC__
+/* Which is that of fnmatch(3) without flags. */
+static void
+as_fnmatch(void **state)
+{
+	char pattern[8], text[8];
+
+	(void)state;
+	for (unsigned i = 0; i < 300000; i++) {
+		size_t pn = any(pattern, "ab*?[]!-\\c", 7);
+		size_t n = any(text, "abc]-![", 3);
+
 		/* a \ at the end and a [ that stays open: see expect.h */
 		if ((pn > 0 && pattern[pn - 1] == '\\') ||
 		    (strchr(pattern, '[') != NULL &&
@@ -163,6 +186,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(globs),
 		cmocka_unit_test(lengths),
+		cmocka_unit_test(as_glob_match),
 #ifdef __GLIBC__
 		cmocka_unit_test(as_fnmatch),
 #endif
