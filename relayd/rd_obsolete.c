@@ -398,7 +398,7 @@ snmp_old(struct rd_line *l, char *text)
 			tokens_drop(l, 1, 1);
 		return RD_AGE_ALIAS;
 	}
-	if (!trap) {		/* room is there, see rd_line_fill() */
+	if (!trap) {			/* there is room for it */
 		memmove(&l->tokens[2], &l->tokens[1],
 		    (l->n - 1) * sizeof l->tokens[0]);
 		l->n++;
@@ -544,8 +544,8 @@ old_relay(struct rd_line *l, char *text, size_t *at)
 			    "leave out \"check\" instead");
 		}
 	}
-	age = ssl_old(l, text, at);
-	if (!interface_old(l))
+	if ((age = ssl_old(l, text, at)) != RD_AGE_NONE ||
+	    !interface_old(l))
 		return age;
 	snprintf(text, RD_OLD_TEXT, "%s", "\"transparent forward ... "
 	    "interface\" is obsolete, use \"transparent forward\"");

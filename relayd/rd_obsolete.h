@@ -13,7 +13,8 @@ enum rd_where { RD_S_TOP, RD_S_TABLE, RD_S_REDIRECT, RD_S_RELAY,
 
 enum rd_age {
 	RD_AGE_NONE,		/* nothing obsolete, nothing was changed */
-	RD_AGE_ALIAS,		/* tokens were changed: a warning */
+	RD_AGE_ALIAS,		/* tokens were changed: a warning, and there
+				   may be more */
 	RD_AGE_IGNORED,		/* the statement does nothing: a warning */
 	RD_AGE_RENAMED,		/* an error; tokens were changed, read on */
 	RD_AGE_REJECTED		/* an error; the statement is left out */
@@ -21,7 +22,8 @@ enum rd_age {
 
 #define RD_OLD_TEXT	2048
 
-/* The tokens of a statement, up to and with the newline or brace. */
+/* The tokens of a statement, up to and with the newline or brace, and room
+ * for one more. */
 struct rd_line {
 	struct rd_token	*tokens;
 	size_t		 n;

@@ -66,13 +66,15 @@ statement_check(struct rd_parser *p, struct rd_token *t)
 		rd_lex_next(p->lex, &next);
 		line_add(p, &next);
 	}
-	age = rd_obsolete(p->section, p->section_name, &p->line, text, &at);
+	/* one after the other: a line may have several */
+	while ((age = rd_obsolete(p->section, p->section_name, &p->line,
+	    text, &at)) == RD_AGE_ALIAS)
+		diag_warn(p->diag, &p->line.tokens[at].word.place, "%s",
+		    text);
 	place = p->line.tokens[at].word.place;
 	switch (age) {
 	case RD_AGE_NONE:
-		break;
 	case RD_AGE_ALIAS:
-		diag_warn(p->diag, &place, "%s", text);
 		break;
 	case RD_AGE_IGNORED:
 		diag_warn(p->diag, &place, "%s", text);

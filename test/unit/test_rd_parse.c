@@ -1075,9 +1075,9 @@ static const struct {
 	    " - - map 0 - proxy 0; 3 transparent forward tls to address h 1"
 	    " - map 0 - proxy 0; end relay;",
 	    "main:2: warning: \"transparent forward ... interface\" is obso"
-	    "lete, use \"transparent forward\"\nmain:3: warning: \"transpar"
-	    "ent forward ... interface\" is obsolete, use \"transparent for"
-	    "ward\"" },
+	    "lete, use \"transparent forward\"\nmain:3: warning: \"ssl\" is"
+	    " obsolete, use \"tls\"\nmain:3: warning: \"transparent forward"
+	    " ... interface\" is obsolete, use \"transparent forward\"" },
 	{ "http protocol \"a\" {\ntls session cache 5\n"
 	    "tls { session cache disable, session tickets }\n"
 	    "}\n",
