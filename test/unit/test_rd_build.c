@@ -535,6 +535,20 @@ test_keypair(void **state)
 
 /* ---- names that the system knows ---- */
 
+static void
+warned(const char *line)
+{
+	char *said;
+	size_t len;
+	FILE *fp = open_memstream(&said, &len);
+
+	assert_non_null(fp);
+	diag_print(diag, fp, NULL, false);
+	fclose(fp);
+	assert_non_null(strstr(said, line));
+	free(said);
+}
+
 /* The resolver would take these for 10.0.0.1 and 127.0.0.1. */
 static void
 test_short_addresses(void **state)
@@ -581,6 +595,7 @@ test_names(void **state)
 	diag_every(diag);
 	source = system;
 	build = rd_build_new(&request, source, diag);
+	line = 0;
 	TABLE("a", "lo");
 	line++;
 	rd_redirect_begin(build, W("r"));
@@ -602,6 +617,9 @@ test_names(void **state)
 	assert_false(c->hosts[0]->by_name);
 	assert_non_null(strstr(c->text,
 	    "\tlisten on lo udp port domain:1000 interface lo\n"));
+	if (n > 1)
+		warned("r.conf:2: warning: \"lo\" resolves to more than 1 "
+		    "address, using 127.0.0.1\n");
 	done(c);
 }
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "relayd/rd_conf.h"
 #include "tls_certs.h"
@@ -115,12 +116,49 @@ test_digest(void **state)
 	assert_memory_equal(b, without, sizeof b);
 }
 
+/* A process that is given the bundle, with the secrets or without, comes to
+ * the same configuration. */
+static void
+test_replay(void **state)
+{
+	const struct rd_request request = { .file = "/r.conf",
+	    .files = true };
+	struct diag *d = diag_new();
+	struct rd_conf *first = compile(good.pem, good.key_pem, true, d);
+	int bundle, secrets;
+
+	(void)state;
+	assert_non_null(first);
+	assert_int_equal(source_save(first->source, &bundle, &secrets), 0);
+	assert_int_not_equal(secrets, -1);
+	for (int with = 0; with < 2; with++) {
+		struct source *s = source_replay(bundle,
+		    with ? secrets : -1);
+		struct rd_conf *c;
+		char why[512];
+
+		assert_non_null(s);
+		c = rd_compile(&request, s, d);
+		if (c == NULL)
+			fail_msg("%s", diag_first(d, why, sizeof why));
+		assert_memory_equal(c->digest, first->digest,
+		    sizeof c->digest);
+		assert_string_equal(c->text, first->text);
+		rd_conf_unref(c);
+	}
+	close(bundle);
+	close(secrets);
+	rd_conf_unref(first);
+	diag_free(d);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_wrong),
 		cmocka_unit_test(test_digest),
+		cmocka_unit_test(test_replay),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
