@@ -437,11 +437,8 @@ at_end(const struct rd_lex *lex, int c)
 	    (c == '\n' && !lex->from_macro && lex->top->ended);
 }
 
-/*
- * A string, behind its opening quote. A backslash that protects nothing is
- * an ordinary byte, and so is what follows it: of "\\" QUOTE the second
- * backslash does protect the quote, as it always did.
- */
+/* A string, behind its opening quote. A backslash that protects nothing is an
+ * ordinary byte, and so is what follows it, another backslash, too. */
 static void
 token_quoted(struct rd_lex *lex, struct rd_token *t, int quote)
 {
@@ -459,16 +456,25 @@ token_quoted(struct rd_lex *lex, struct rd_token *t, int quote)
 		nul = nul || c == '\0';
 		if (c == '\n') {
 			newline_seen(lex);
-		} else if (c != '\\') {
-			text_add(lex, c);
-		} else if ((next = byte_raw(lex)) == quote || is_blank(next)) {
-			text_add(lex, next);
-		} else if (next == '\n' && !at_end(lex, next)) {
-			newline_seen(lex);
-		} else {
-			text_add(lex, c);
-			byte_back(lex, next);
+			continue;
 		}
+		if (c != '\\') {
+			text_add(lex, c);
+			continue;
+		}
+		next = byte_raw(lex);
+		if (at_end(lex, next)) {
+			byte_back(lex, next);
+			continue;
+		}
+		nul = nul || next == '\0';
+		if (next == '\n') {
+			newline_seen(lex);
+			continue;
+		}
+		if (next != quote && !is_blank(next))
+			text_add(lex, c);
+		text_add(lex, next);
 	}
 	if (nul)
 		token_bad(lex, t, "unexpected byte 0x00 in a quoted string");

@@ -105,6 +105,41 @@ quote_for(const char *text)
 	return '"';
 }
 
+/* A backslash at the end protects the closing quote. */
+static bool
+ends_in_backslash(const char *text)
+{
+	while (*text != '\0') {
+		if (*text++ == '\\' && *text++ == '\0')
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Only a word without quotes can be such a text, so it can be written as one
+ * again, unless something was put before it since.
+ */
+static const char *
+quoted_bare(struct rd_build *b, const struct rd_word *w)
+{
+	char *text = arena_alloc(b->arena, 2 * strlen(w->text) + 1);
+	char *p = text;
+
+	for (const char *s = w->text; *s != '\0'; s++) {
+		if (!isgraph((unsigned char)*s) ||
+		    strchr("(){}<>!=#,/", *s) != NULL) {
+			rd_error(b, &w->place, "a text with a backslash at "
+			    "its end cannot be printed");
+			break;
+		}
+		if (*s == '\\')
+			*p++ = '\\';
+		*p++ = *s;
+	}
+	return text;
+}
+
 const char *
 rd_quoted(struct rd_build *b, const struct rd_word *w)
 {
@@ -112,6 +147,8 @@ rd_quoted(struct rd_build *b, const struct rd_word *w)
 	char *text = arena_alloc(b->arena, 2 * strlen(w->text) + 3);
 	char *p = text;
 
+	if (ends_in_backslash(w->text))
+		return quoted_bare(b, w);
 	*p++ = quote;
 	for (const char *s = w->text; *s != '\0'; s++) {
 		if (*s == '\\' && s[1] != '\0')

@@ -36,6 +36,9 @@ static const struct row {
 	    "table <web> {\n\t10.0.0.1\n\t10.0.0.2\n}\n\n"
 	    "relay \"ok\" {\n\tlisten on 192.0.2.99 port 1\n"
 	    "\tforward to <web> check tcp\n}\n" },
+	/* backslashes: also one at the end, which no quotes can hold */
+	{ "socket a\\\\\n" OK, "socket a\\\\\n\n" OK },
+	{ "socket \"a\\\\\"\n" OK, "socket \"a\\\\\"\n\n" OK },
 	/* hosts and their flags */
 	{ "table <\"table\"> { 10.0.0.1 ip ttl 3 retry 0 retry 2 } disable "
 	    "{ 10.0.0.2 parent 1 priority 0 }\n"
