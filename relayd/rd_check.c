@@ -1,6 +1,7 @@
 /*
  * Health checks as written (2.4): their arguments, decoded.
  */
+#include <assert.h>
 #include <ctype.h>
 #include <string.h>
 
@@ -198,12 +199,7 @@ rd_check_take(struct rd_build *b, const struct rd_check_text *t,
 	};
 
 	*c = (struct rd_check){ .kind = t->kind, .tls = t->tls };
-	if (kinds[t->kind] == NULL) {
-		/* all that is left of it is the word */
-		rd_error(b, &t->place, "unknown check \"%s\"",
-		    t->path.text == NULL ? "" : t->path.text);
-		return false;
-	}
+	assert(kinds[t->kind] != NULL);
 	if (t->tls && !rd_tls_there(b, &t->place))
 		return false;
 	return kinds[t->kind](b, t, c, text);

@@ -152,7 +152,7 @@ struct rd_tls {
 	bool		 server_preference;
 	bool		 server_name, verify_name;
 	const char	*ciphers;	/* as the library takes it */
-	const char	*curves;
+	const char	*curves;	/* the same, with colons */
 	enum rd_edh	 edh;
 	const char	*ca_file, *ca_cert, *ca_key, *ca_password;
 	const char	*client_ca;
@@ -235,7 +235,8 @@ struct rd_relay {
 	struct rd_use	*tables;	/* in the order of the file */
 	size_t		 ntables;
 	enum rd_target	 target;
-	struct net_addr	 address;	/* RD_TO_ADDRESS */
+	struct net_addr	 address;	/* len 0: none; where an original
+					   destination is not found, too */
 	const char	*address_name;	/* as written */
 	bool		 address_by_name;
 	unsigned	 retry;

@@ -174,48 +174,64 @@ keypair_take(struct rd_build *b, const struct rd_word *name)
 	    rd_quoted(b, name)));
 }
 
+static const struct pair_word {
+	const char	*word, *shown;
+	size_t		 file;		/* in struct rd_keypair */
+	size_t		 place;		/* in struct rd_keypair_places */
+} pair_words[] = {
+#define ROW(word, name)	{ word, #name, offsetof(struct rd_keypair, name), \
+	offsetof(struct rd_keypair_places, name) }
+	ROW("cert", cert),
+	ROW("certificate", cert),
+	ROW("key", key),
+	ROW("ocsp", ocsp),
+#undef ROW
+};
+
+static const struct pair_word *
+pair_word_find(const char *word)
+{
+	for (size_t i = 0; i < sizeof pair_words / sizeof pair_words[0]; i++) {
+		if (strcmp(pair_words[i].word, word) == 0)
+			return &pair_words[i];
+	}
+	return NULL;
+}
+
+static void
+pair_file_set(struct rd_build *b, const struct pair_word *w,
+    const struct diag_place *place, const struct rd_word *path)
+{
+	struct rd_keypair *k = &b->protocol->tls.keypairs[b->pair];
+	const char **file = (const char **)(void *)((char *)k + w->file);
+	struct diag_place *first = (struct diag_place *)(void *)
+	    ((char *)&b->pairs[b->pair] + w->place);
+
+	if (*file != NULL) {
+		rd_error(b, place, "%s of keypair \"%s\" is given twice, "
+		    "first at %s:%u", w->shown, k->name, first->file,
+		    first->line);
+		return;
+	}
+	*first = *place;
+	*file = rd_path_near(b, &path->place, path->text);
+	rd_list_more(b, arena_printf(b->arena, " %s %s", w->shown,
+	    rd_quoted(b, &(struct rd_word){ .text = *file })));
+}
+
 void
 rd_tls_keypair_file(struct rd_build *b, const struct rd_word *which,
     const struct rd_word *path)
 {
-	struct rd_keypair *k = b->pair == SIZE_MAX ? NULL :
-	    &b->protocol->tls.keypairs[b->pair];
-	struct rd_keypair_places *at;
-	struct diag_place *first;
-	const char **file, *word;
+	const struct pair_word *w = pair_word_find(which->text);
 
-	if (b->list_off || k == NULL ||
-	    !rd_length_ok(b, RD_LEN_KEYPAIR_FILE, path))
+	if (b->list_off || b->pair == SIZE_MAX)
 		return;
-	at = &b->pairs[b->pair];
-	if (strcmp(which->text, "cert") == 0 ||
-	    strcmp(which->text, "certificate") == 0) {
-		word = "cert";
-		file = &k->cert;
-		first = &at->cert;
-	} else if (strcmp(which->text, "key") == 0) {
-		word = "key";
-		file = &k->key;
-		first = &at->key;
-	} else if (strcmp(which->text, "ocsp") == 0) {
-		word = "ocsp";
-		file = &k->ocsp;
-		first = &at->ocsp;
-	} else {
+	if (w == NULL)
 		rd_error(b, &which->place, "unknown TLS option \"%s\"",
 		    which->text);
-		return;
-	}
-	if (*file != NULL) {
-		rd_error(b, &which->place, "%s of keypair \"%s\" is given "
-		    "twice, first at %s:%u", word, k->name, first->file,
-		    first->line);
-		return;
-	}
-	*first = which->place;
-	*file = rd_path_near(b, &path->place, path->text);
-	rd_list_more(b, arena_printf(b->arena, " %s %s", word, rd_quoted(b,
-	    &(struct rd_word){ .text = *file })));
+	else if (rd_length_ok(b, RD_LEN_KEYPAIR_FILE, path))
+		pair_file_set(b, w, &which->place, path);
 }
 
 /* ---- words ---- */
