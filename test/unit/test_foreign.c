@@ -110,14 +110,15 @@ source_make(const char *file, const char *text)
 }
 
 /* A build that cannot fetch says so, of what it does not have. */
-static const char *
-expected(const struct row *r)
+static bool
+is_expected(const char *error, const char *want)
 {
 #ifndef HAVE_LIBCURL
-	if (strstr(r->error, "cannot fetch") != NULL)
-		return "URL configurations need libcurl";
+	if (strstr(want, "cannot fetch") != NULL &&
+	    strstr(error, "URL configurations need libcurl") != NULL)
+		return true;
 #endif
-	return r->error;
+	return strstr(error, want) != NULL;
 }
 
 static void
@@ -139,7 +140,7 @@ test_rows(void **state)
 		if ((error == NULL) != (r->error == NULL))
 			fail_msg("%s: %s", r->text, error);
 		if (error != NULL) {
-			assert_non_null(strstr(error, expected(r)));
+			assert_true(is_expected(error, r->error));
 			assert_int_equal(place->line, r->line);
 		}
 		assert_int_equal(t.changed, r->want != NULL);
