@@ -683,6 +683,27 @@ server_name(void **state)
 
 /* ---- what goes wrong before there is a connection ---- */
 
+/* What we cannot do says nothing about the host. */
+static void
+built_without_tls(void **state)
+{
+	static const struct row r = { "tls", .how.kind = CHECK_TCP,
+		.plain = true };
+	struct check_how how = { .kind = CHECK_TCP, .tls = true };
+	struct check_host h = { .id = 1, .name = "a" };
+
+	(void)state;
+	if (tls_available())
+		skip();
+	w.row = &r;
+	h.addr = listener_open(AF_INET);
+	check_one(&how, &h, PATIENCE);
+	assert_int_equal(w.status.now.state, HOST_UNKNOWN);
+	assert_int_equal(w.status.now.error, HOST_TLS_CONNECT_ERROR);
+	assert_int_equal(w.status.now.checks, 0);
+	world_clear();
+}
+
 static void
 nobody_there(void **state)
 {
@@ -873,6 +894,7 @@ main(void)
 		cmocka_unit_test(long_requests),
 		cmocka_unit_test(long_request_tls),
 		cmocka_unit_test(server_name),
+		cmocka_unit_test(built_without_tls),
 		cmocka_unit_test(nobody_there),
 		cmocka_unit_test(ttl_is_set),
 #ifdef __linux__
