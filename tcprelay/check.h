@@ -47,6 +47,9 @@ struct check_host {
 	unsigned	 retry;
 	unsigned	 ttl;		/* 1 to 255; 0: the system's */
 	uint32_t	 parent;	/* a host's id; 0: none */
+	/* What an engine knew of it that is no more; NULL. For a host that
+	 * this one does not know yet. */
+	const struct host *known;
 };
 
 struct check_table {

@@ -21,9 +21,8 @@
 #define ECHO6		128	/* RFC 4443 */
 #define ECHO6_REPLY	129
 #define RECEIVE_BUFFER	262144
-#define BATCH		64	/* sent before replies are looked at: on
-				   loopback they are all there already */
-#define TURN		256	/* sent in one turn */
+#define TURN		128	/* sent in one turn: on loopback replies are
+				   there at once, and have to find room */
 #define RETRY		(2 * EV_MS)
 #define IP_HEADER	60	/* at most */
 
@@ -251,7 +250,7 @@ receive_one(struct icmp *f)
 static void
 receive(struct icmp *f)
 {
-	for (unsigned i = 0; i < 2 * TURN && receive_one(f); i++)
+	for (unsigned i = 0; i < 4 * TURN && receive_one(f); i++)
 		;
 }
 
@@ -328,7 +327,7 @@ send_one(struct icmp *f, struct probe *p)
 
 static void	pump_cb(void *ctx);
 
-/* false: the system has no room, it goes on later. */
+/* false: the system has no room for more, it goes on later. */
 static bool
 pump_one(struct icmp *f)
 {
@@ -355,18 +354,14 @@ pump(struct icmp *f)
 {
 	struct check *c = f->check;
 
-	for (unsigned n = 1; f->queue.head != NULL && n <= TURN; n++) {
+	for (unsigned n = 0; f->queue.head != NULL && n < TURN; n++) {
 		if (!pump_one(f)) {
 			ev_timer_set(c->ev, &f->retry, RETRY, pump_cb, f);
 			return;
 		}
-		if (n % BATCH == 0)
-			receive(f);
 	}
 	if (f->queue.head != NULL)
 		ev_timer_set(c->ev, &f->retry, 0, pump_cb, f);
-	else
-		(void)hops_set(f, f->hops);
 }
 
 static void
@@ -405,7 +400,7 @@ begin(struct icmp *f)
 			continue;	/* of a batch that is still going on */
 		p->began = ev_now(c->ev);
 		probe_set(p, PROBE_ICMP_SEND);
-		if (f->send == -1)
+		if (f->send == -1 || f->receive == -1)
 			check_done(p, HOST_DOWN, HOST_ICMP_WRITE_TIMEOUT);
 		else
 			ev_timer_set(c->ev, &p->timer, p->group->timeout,

@@ -179,10 +179,13 @@ probe_take(struct probe *p, struct group *g, const struct check_host *h,
 {
 	p->disabled = p->group == NULL ? h->disabled :
 	    still(p->disabled, p->conf.disabled, h->disabled);
+	if (p->group == NULL && h->known != NULL)
+		p->host = *h->known;
 	p->group = g;
 	p->kept = true;
 	p->conf = *h;
 	p->conf.name = arena_strdup(a, h->name);
+	p->conf.known = NULL;
 	p->children = p->sibling = NULL;
 	if (p->host.left > h->retry)
 		p->host.left = h->retry;

@@ -569,6 +569,36 @@ disabled_from_the_start(void **state)
 	assert_int_equal(seen.scripts, 2);
 }
 
+/* An engine that takes the place of one that died goes on with what that one
+ * knew, but checks at once. */
+static void
+known_before(void **state)
+{
+	const struct host up = { .state = HOST_UP, .checks = 10, .ups = 9,
+		.left = 3 };
+	struct check_host h[] = { host(1, "a", 1), host(2, "b", 2) };
+	struct check_table t = table(1, "a:1", h, 2);
+
+	(void)state;
+	h[0].known = h[1].known = &up;
+	h[0].retry = 1;
+	h[1].disabled = true;
+	adopt(&t, 1);
+	assert_int_equal(check_host(seen.check, 1)->state, HOST_UP);
+	assert_int_equal(seen.statuses, 1);
+	assert_int_equal(seen.status.id, 2);
+	assert_int_equal(seen.status.now.state, HOST_UNKNOWN);
+	assert_int_equal(seen.scripts, 1);
+	answer(false);			/* one is forgiven, not three */
+	assert_int_equal(seen.status.now.state, HOST_UP);
+	assert_int_equal(seen.status.now.checks, 11);
+	adopt(&t, 1);			/* it is known here */
+	assert_int_equal(check_host(seen.check, 1)->checks, 11);
+	pass(10 * SECOND);
+	answer(false);
+	assert_int_equal(seen.status.now.state, HOST_DOWN);
+}
+
 /* ---- reloads ---- */
 
 static void
@@ -766,6 +796,7 @@ main(void)
 		TEST(host_orders),
 		TEST(table_orders),
 		TEST(disabled_from_the_start),
+		TEST(known_before),
 		TEST(reload_keeps),
 		TEST(reload_renews),
 		TEST(reload_of_twins),
