@@ -46,9 +46,13 @@ static void	 rd_grammar_error(struct rd_parser *, const char *);
 static const struct rd_word no_word;
 static const struct rd_number no_number;
 
+/* A token came that is not used up, and that was not bad in itself. */
+#define SEEN	(yychar != T_RD_GRAMMAR_EMPTY && yychar != T_RD_GRAMMAR_UNDEF)
+
+/* In the action of `error'. At the end of the file the parser is to give
+ * up, which it does if it is not told that all is well. */
 #define RECOVER(depth, list) do {					\
-	if (rd_parser_recover(p, (depth), (list), yychar != T_RD_GRAMMAR_EMPTY && \
-	    yychar != T_RD_GRAMMAR_UNDEF))						\
+	if (rd_parser_recover(p, (depth), (list), SEEN))		\
 		yyclearin;						\
 	if (yychar != T_END)						\
 		yyerrok;						\
@@ -248,7 +252,7 @@ forward_begin(struct rd_parser *p, const struct diag_place *place)
 %token NEWLINE OTHER
 %token <word> STRING
 %token <number> NUMBER
-%token <word>  AGENTX APPEND BACKLOG BACKUP BINARY BLOCK BUFFER CA CACHE CERT
+%token <word> AGENTX APPEND BACKLOG BACKUP BINARY BLOCK BUFFER CA CACHE CERT
 	CHANGES CHECK CHECKS CIPHERS CLIENT CODE CONNECTION CONTEXT COOKIE
 	DEMOTE DESTINATION DIGEST DISABLE ECDHE EDH ERROR ERRORS EXPECT
 	EXTERNAL FILE FORWARD FROM HASH HEADER HEADERLEN HOST HTTP ICMP
@@ -260,7 +264,7 @@ forward_begin(struct rd_parser *p, const struct diag_place *place)
 	ROUTER RTABLE RTLABEL SACK SCRIPT SEND SESSION SET SOCKET SOURCE_HASH
 	SPLICE STATE STICKY_ADDRESS STRIP STYLE TABLE TAG TAGGED TCP TICKETS
 	TIMEOUT TLS TO TRANSPARENT TTL URL V1 V2 VALUE WEBSOCKETS WITH
-%token <word>  CERTIFICATE CURVE ECDH FAILOVER GLOB HTTPS IGNORECASE OCSP
+%token <word> CERTIFICATE CURVE ECDH FAILOVER GLOB HTTPS IGNORECASE OCSP
 	PATTERN
 
 %type <word> string name reserved table_name table_head redirect_head

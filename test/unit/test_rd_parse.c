@@ -1824,6 +1824,43 @@ test_keywords_sorted(void **state)
 		assert_true(strcmp(words[i - 1], words[i]) < 0);
 }
 
+/* Each of them is named as what it is where a name should stand, and is one
+ * when it is quoted. Words in their place are always names there. */
+static void
+test_keywords_as_names(void **state)
+{
+	static const char *const words[] = {
+#define WORD(name, text) text,
+		RD_RESERVED(WORD) RD_PLACE_WORDS(WORD)
+#undef WORD
+	};
+	static const size_t reserved = 0
+#define ONE(name, text) + 1
+	    RD_RESERVED(ONE);
+#undef ONE
+
+	(void)state;
+	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+		const char *w = words[i];
+		char text[512], want[512] = "";
+		struct run r;
+
+		snprintf(text, sizeof text, "relay %s { disable }\n"
+		    "relay \"%s\" { disable }\n%s = x\n", w, w, w);
+		if (i < reserved)
+			snprintf(want, sizeof want, "main:1: \"%s\" is a "
+			    "reserved word, quote it to use it as a name\n"
+			    "main:3: \"%s\" is a reserved word and cannot "
+			    "be a macro name", w, w);
+		run_text(&r, text, strlen(text), false);
+		is_text(text, r.said, want);
+		snprintf(want, sizeof want, "1 relay %s; disable; end relay;"
+		    " 2 relay '%s'; disable; end relay;", w, w);
+		is_text(text, r.calls, want);
+		run_free(&r);
+	}
+}
+
 int
 main(void)
 {
@@ -1836,6 +1873,7 @@ main(void)
 		cmocka_unit_test(test_no_file),
 		cmocka_unit_test(test_keywords_used),
 		cmocka_unit_test(test_keywords_sorted),
+		cmocka_unit_test(test_keywords_as_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
