@@ -448,6 +448,8 @@ sink_all(const struct sink *sink, const struct diag *d)
 		}
 		sink_entry(sink, all[i]);
 	}
+	if (d->every && d->nentries == KEPT)
+		sink_line(sink, false, NULL, "too many errors");
 	free(all);
 }
 

@@ -24,8 +24,9 @@ struct diag_place {
 
 struct diag	*diag_new(void);
 void		 diag_free(struct diag *);
-/* From now on every error is kept and shown, several of a line, too; and
- * nothing is said of where a file was included. For relayd.conf. */
+/* From now on every error is kept and shown (1000 of them and of warnings,
+ * then "too many errors"), several of a line, too; and nothing is said of
+ * where a file was included. For relayd.conf. */
 void		 diag_every(struct diag *);
 /* At most one error per line of a file, the first; 20 are shown, then "too
  * many errors". Exit status 78. Places are copied. */

@@ -132,7 +132,7 @@ test_every(void **state)
 {
 	struct diag *d = diag_new();
 	struct diag_place p = at(0);
-	char text[64], want[40 * 24 + 200] = "";
+	char text[64], want[40 * 24 + 200] = "", *all;
 	size_t n = 0;
 
 	(void)state;
@@ -155,6 +155,12 @@ test_every(void **state)
 	memcpy(want, text, strlen(text));
 	strcat(want, "main: all of it\n");
 	printed_is(d, NULL, want);
+	for (unsigned i = 1; i <= 2000; i++)
+		at_error(d, 100 + i, "more");
+	assert_int_equal(diag_errors(d), 1000);
+	all = printed(d, NULL);
+	assert_non_null(strstr(all, "main: all of it\ntoo many errors\n"));
+	free(all);
 	diag_free(d);
 }
 
