@@ -345,7 +345,7 @@ checks_by_script(void **state)
 	struct check_table t = { .id = 1, .name = "t:1", .how = {
 	    .kind = CHECK_SCRIPT, .path = script("s", "#!/bin/sh\n"
 	    "case $1 in\nup.*) exit 1;;\ndown.*) exit 0;;\nesac\n"
-	    "sleep 1000\n", 0755) }, .timeout = 2000, .every = 1,
+	    "sleep 1000\n", 0755) }, .timeout = 4000, .every = 1,
 	    .hosts = h, .nhosts = 3 };
 	uint64_t end = wall() + PATIENCE;
 
@@ -366,7 +366,7 @@ checks_by_script(void **state)
 	assert_int_equal(check_host(check, 3)->state, HOST_DOWN);
 	assert_int_equal(check_host(check, 3)->error, HOST_SCRIPT_FAILED);
 	assert_int_equal(seen.status.id, 3);
-	assert_true(seen.status.ms >= 2000);
+	assert_true(seen.status.ms >= 4000);
 	await(3, true);
 	check_free(check);
 	check = NULL;

@@ -504,12 +504,11 @@ world_clear(void)
 		assert_int_equal(ev_turn(ev, 0), 0);
 }
 
-static void
-row_check(const struct row *r, bool tls, int family)
+static bool
+row_holds(const struct row *r, bool tls, int family, unsigned timeout)
 {
 	struct row now = *r;
 	struct check_host h = { .id = 5, .name = "some.example" };
-	unsigned timeout = r->timeout != 0 ? r->timeout : PATIENCE;
 
 	now.how.tls = tls;
 	w.row = &now;
@@ -517,18 +516,17 @@ row_check(const struct row *r, bool tls, int family)
 	check_one(&now.how, &h, timeout);
 	if (w.status.now.state != r->state || w.status.now.error !=
 	    (tls ? over_tls(r->error) : r->error) ||
-	    w.status.now.code != r->code)
-		fail_msg("%s%s: %s (%s, %u)", r->what, tls ? ", tls" : "",
-		    host_state_text(w.status.now.state),
-		    host_error_text(w.status.now.error), w.status.now.code);
+	    w.status.now.code != r->code) {
+		world_clear();
+		return false;
+	}
 	if (r->error == HOST_DIGEST_MISMATCH)
 		assert_string_equal(w.warning,
 		    "wrong digest for host some.example");
 	else
 		assert_string_equal(w.warning, "");
-	/* only a timeout takes as long as that */
 	if (r->timeout != 0)
-		assert_true(w.status.ms >= r->timeout);
+		assert_true(w.status.ms >= timeout);
 	if (r->request != NULL) {
 		assert_int_equal(w.npeers, 1);
 		assert_int_equal(w.peers[0].nheard, strlen(r->request));
@@ -538,6 +536,26 @@ row_check(const struct row *r, bool tls, int family)
 	if (w.npeers == 1 && w.peers[0].greeted)
 		assert_string_equal(w.peers[0].sni, "none");
 	world_clear();
+	return true;
+}
+
+/*
+ * What is to time out must first get as far as it should: on a machine that
+ * is busy with something else it gets more time, and in the end all of it.
+ */
+static void
+row_check(const struct row *r, bool tls, int family)
+{
+	unsigned timeout = r->timeout != 0 ? r->timeout : PATIENCE;
+
+	while (!row_holds(r, tls, family, timeout)) {
+		timeout *= 8;
+		if (timeout >= PATIENCE)
+			fail_msg("%s%s: %s (%s, %u)", r->what, tls ? ", tls" :
+			    "", host_state_text(w.status.now.state),
+			    host_error_text(w.status.now.error),
+			    w.status.now.code);
+	}
 }
 
 static void
@@ -623,9 +641,9 @@ long_request_tls(void **state)
 {
 	uint8_t *data = calloc(1, HUGE_DATA);
 	struct row r = { "deaf", EXPECT("*"), .await = true,
-		.timeout = 4 * SOON, DOWN(HOST_TLS_WRITE_TIMEOUT) };
+		DOWN(HOST_TLS_WRITE_TIMEOUT) };
 	struct check_host h = { .id = 5, .name = "a" };
-	struct check_table t = { .id = 1, .name = "t:1", .timeout = 4 * SOON,
+	struct check_table t = { .id = 1, .name = "t:1", .timeout = 10 * SOON,
 		.every = 1, .hosts = &h, .nhosts = 1 };
 	uint64_t end = wall() + PATIENCE;
 	struct check *c;
