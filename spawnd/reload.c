@@ -137,6 +137,12 @@ reload_cancel(struct master *m)
 {
 	if (m->reload == NULL)
 		return;
+	if (m->reload->state == RELOAD_YIELDING) {
+		/* clients are in queues that only the new one serves */
+		m->reload->again = 0;
+		reload_commit(m);
+		return;
+	}
 	if (m->reload->generation != 0)
 		reload_drop(m);
 	reload_free(m);
@@ -304,7 +310,7 @@ reload_prepare(struct master *m)
 	same_board = seats_prepare(m, r->conf.conf, r->generation);
 	if (m->single != NULL) {
 		if (single_prepare(m))
-			reload_commit(m);
+			reload_enter(m);
 		else
 			reload_fail(m, "the configuration cannot be used");
 		return;

@@ -22,6 +22,7 @@
 #include "store.h"
 
 #define REVOKE_WAIT	(5 * EV_SECOND)
+#define HANDSHAKES	(250 * EV_MS)
 
 /* In the order of the file, those set aside behind them; gives those that it
  * does not have any more. */
@@ -85,14 +86,21 @@ listeners_switch(struct master *m, uint32_t generation,
 	}
 }
 
-/* Before those are closed that were in their way. */
-static void
+/* Before those are closed that are in their way. false: none are. */
+static bool
 listeners_speak(struct master *m)
 {
-	for (struct listener *l = m->listeners; l != NULL; l = l->next)
-		if (l->fresh && listener_speak(l) == -1)
+	bool any = false;
+
+	for (struct listener *l = m->listeners; l != NULL; l = l->next) {
+		if (!l->fresh)
+			continue;
+		any |= l->mute;
+		if (listener_speak(l) == -1)
 			log_err("cannot listen on %s: %s", l->text,
 			    strerror(errno));
+	}
+	return any;
 }
 
 static void
@@ -162,7 +170,6 @@ reload_commit(struct master *m)
 	uint32_t former = m->generation;
 	struct diag *d = diag_new();
 
-	listeners_speak(m);
 	for (struct listener *l = m->listeners; l != NULL; l = l->next)
 		if (l->heir == NULL)
 			listener_shut(l);
@@ -220,12 +227,36 @@ reload_commit(struct master *m)
 }
 
 static void
+commit_cb(void *ctx)
+{
+	reload_commit(ctx);
+}
+
+/*
+ * Once the new sockets listen, nobody new comes to those that give way to
+ * them; but a close would reset who is in the middle of a handshake there.
+ * That takes a round trip.
+ */
+void
+reload_enter(struct master *m)
+{
+	struct reload *r = m->reload;
+
+	if (!listeners_speak(m)) {
+		reload_commit(m);
+		return;
+	}
+	r->state = RELOAD_YIELDING;
+	ev_timer_set(m->ev, &r->timer, HANDSHAKES, commit_cb, m);
+}
+
+static void
 revoke_late_cb(void *ctx)
 {
 	struct master *m = ctx;
 
 	lend_late(m);
-	reload_commit(m);
+	reload_enter(m);
 }
 
 bool
@@ -259,7 +290,7 @@ reload_switch(struct master *m)
 		if (!l->fresh && l->holders > 0 && must_revoke(l))
 			lend_revoke(l);
 	if (lend_awaited(m) == 0) {
-		reload_commit(m);
+		reload_enter(m);
 		return;
 	}
 	r->state = RELOAD_REVOKING;

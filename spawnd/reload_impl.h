@@ -16,7 +16,8 @@ enum reload_state {
 	RELOAD_CHECKING,	/* another program does, upgrade.c */
 	RELOAD_SETTLING,	/* about to become that program */
 	RELOAD_PREPARING,	/* workers are asked */
-	RELOAD_REVOKING		/* lent sockets come back */
+	RELOAD_REVOKING,	/* lent sockets come back */
+	RELOAD_YIELDING		/* sockets give way to others */
 };
 
 /* Owned by the master while a reload is under way. */
@@ -53,7 +54,9 @@ void	 reload_facts_adopt(struct master *);
 void	 reload_prepare(struct master *);
 /* Somebody is: lent sockets come back where they must, then the switch. */
 void	 reload_switch(struct master *);
-/* The switch itself; a single process has nobody to wait for. */
+/* They have: the switch, behind the handshakes of sockets that give way. */
+void	 reload_enter(struct master *);
+/* The switch itself. */
 void	 reload_commit(struct master *);
 /* The end of it: freed, and what was remembered meanwhile begins. */
 void	 reload_finish(struct master *);
