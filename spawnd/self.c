@@ -103,6 +103,21 @@ link_running(void)
 	return NULL;
 }
 
+/* A link whose name is there and is another file: valgrind and emulators
+ * tell of the program's name, but have the system's link to themselves. */
+static bool
+link_lies(const char *link, const struct self_file *running)
+{
+	char name[PATH_MAX];
+	struct self_file there;
+	ssize_t n = readlink(link, name, sizeof(name) - 1);
+
+	if (n <= 0)
+		return false;
+	name[n] = '\0';
+	return file_note(&there, name) && !file_same(&there, running);
+}
+
 /* As it was typed, but absolute. false: too long. */
 static bool
 path_typed(char buf[PATH_MAX], const char *argv0)
@@ -129,6 +144,10 @@ self_note(struct self *self, const char *argv0, const char *path)
 	struct self_file there;
 
 	self->known = file_note(&self->file, link != NULL ? link : path);
+	self->emulated = self->known && link != NULL &&
+	    link_lies(link, &self->file);
+	if (self->emulated)
+		self->known = file_note(&self->file, path);
 	if (self->known && path_typed(self->path, argv0) &&
 	    file_note(&there, self->path) && file_same(&there, &self->file))
 		return;
@@ -151,7 +170,7 @@ self_image(const struct self *self, const char *path)
 	const char *link;
 	struct self_file there;
 
-	if (!self->known || (file_note(&there, path) &&
+	if (!self->known || self->emulated || (file_note(&there, path) &&
 	    file_same(&there, &self->file)))
 		return path;
 	link = link_running();

@@ -25,6 +25,8 @@ struct self {
 						   on the way may be moved */
 	struct self_file file;		/* the one that runs */
 	bool		 known;		/* there is one */
+	bool		 emulated;	/* the system runs something else,
+					   which runs it */
 };
 
 /* At start, before the directory changes: path is of self_path(). */

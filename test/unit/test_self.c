@@ -57,8 +57,6 @@ test_replaced(void **state)
 	struct self image;
 
 	(void)state;
-	if (getenv("VALGRIND") != NULL)
-		skip();			/* it runs us by another name */
 	assert_int_equal(*self, '/');
 	assert_non_null(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/program", dir);
@@ -77,7 +75,11 @@ test_replaced(void **state)
 	file_make(new, 0755);
 	assert_int_equal(rename(new, path), 0);
 	assert_true(self_replaced(&image));
-	assert_string_not_equal(self_image(&image, path), path);
+	/* an emulator has no other way to the program that runs */
+	if (image.emulated)
+		assert_string_equal(self_image(&image, path), path);
+	else
+		assert_string_not_equal(self_image(&image, path), path);
 
 	assert_int_equal(unlink(path), 0);	/* nothing there */
 	assert_false(self_replaced(&image));
@@ -97,8 +99,6 @@ test_other_name(void **state)
 	    "no such program" };
 
 	(void)state;
-	if (getenv("VALGRIND") != NULL)
-		skip();			/* see above */
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		struct self image;
 
