@@ -150,15 +150,19 @@ static const struct {
 	{ "#!/bin/sh\nkill -KILL $$\nexit 1\n", false },
 	{ "#!/bin/sh\nkill -PIPE $$\nexit 1\n", false },
 	{ "#!/bin/sh\nkill -TERM $$\nexit 1\n", false },
-	/* what cannot be executed */
+	/* what cannot be executed; the last, see below */
 	{ "#!/nonexistent/interpreter\nexit 1\n", false },
 };
 
 static void
 exit_status(void **state)
 {
+	unsigned n = sizeof(scripts) / sizeof(scripts[0]);
+
+	if (getenv("VALGRIND") != NULL)
+		n--;			/* it dies of an exec that fails */
 	(void)state;
-	for (unsigned i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++) {
+	for (unsigned i = 0; i < n; i++) {
 		seen.ups = 0;
 		start(script("s", scripts[i].text, 0755), PATIENCE);
 		assert_int_equal(seen.answers, i);	/* never at once */
