@@ -261,8 +261,9 @@ accept_room(struct listener *l, enum dispatch_verdict *v, struct proc **p)
 }
 
 /*
- * How many to try the next time, where nobody says how many there are: as many as there were, and twice as many
- * after that was not enough for a while.
+ * How many to try the next time, where nobody says how many there are: as
+ * many as there were, and twice as many after that was not enough for a
+ * while.
  */
 static void
 expect(struct listener *l, unsigned got, bool empty)
@@ -295,6 +296,7 @@ accept_readable(void *ctx, int fd)
 	if (queued < 0 && (n == limit || what == ACCEPT_NONE))
 		expect(l, n, what == ACCEPT_NONE);
 	overload_look(m);
+	/* here, too: what hand_place() cannot place stalls us without a word */
 	listeners_update(m);
 	master_stir(m);
 }
