@@ -60,13 +60,6 @@ source_empty(void)
 	return s;
 }
 
-/* The compiler must not drop it as useless. */
-void
-source_cleanse(void *p, size_t len)
-{
-	explicit_bzero(p, len);
-}
-
 void
 source_free(struct source *s)
 {
@@ -76,7 +69,7 @@ source_free(struct source *s)
 		if (!r->owned)
 			continue;
 		if (r->sub != SOURCE_TEXT)
-			source_cleanse((char *)(uintptr_t)r->data, r->len);
+			cleanse((char *)(uintptr_t)r->data, r->len);
 		free((char *)(uintptr_t)r->data);
 	}
 	for (int i = 0; i < 2; i++) {
@@ -89,7 +82,7 @@ source_free(struct source *s)
 			continue;
 		}
 		if (m->secret)
-			source_cleanse(m->p, m->len);
+			cleanse(m->p, m->len);
 		free(m->p);
 	}
 	free(s->environ);
@@ -266,7 +259,7 @@ file_slurp(int fd, size_t hint, size_t *len)
 		if ((more = malloc(size * 2)) == NULL)
 			break;
 		memcpy(more, data, have);
-		source_cleanse(data, have);
+		cleanse(data, have);
 		free(data);
 		data = more;
 		size *= 2;
@@ -274,7 +267,7 @@ file_slurp(int fd, size_t hint, size_t *len)
 	if (data != NULL) {
 		int error = errno;
 
-		source_cleanse(data, have);
+		cleanse(data, have);
 		free(data);
 		errno = error;
 	}

@@ -5,6 +5,7 @@
 #ifndef MISC_SOURCE_IMPL_H
 #define MISC_SOURCE_IMPL_H
 
+#include "cleanse.h"
 #include "pool.h"
 #include "source.h"
 
@@ -96,7 +97,5 @@ struct document;
 void		 source_meta_set(struct source *, const char *url,
 		    const struct document *, const char *key,
 		    const char *warning, bool copy);
-/* Overwrites what was secret. */
-void		 source_cleanse(void *, size_t);
 
 #endif

@@ -108,7 +108,7 @@ bundle_write(const struct source *s, enum secrets secrets, const char *name)
 		fd = seal_new(name, image, size);
 	error = whole ? errno : ENOMEM;
 	if (image != NULL)
-		source_cleanse(image, size);
+		cleanse(image, size);
 	free(image);
 	errno = error;
 	return fd;

@@ -13,6 +13,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "../misc/cleanse.h"
 #include "../misc/log.h"
 #include "adopt.h"
 #include "features.h"
@@ -75,7 +76,7 @@ state_read(int fd, const char **why)
 	*why = "cannot be read";
 	if (n == len)
 		s = upgrade_state_read(data, len, why);
-	upgrade_cleanse(data, len);
+	cleanse(data, len);
 	free(data);
 	return s;
 }
@@ -255,7 +256,7 @@ tickets_adopt(struct master *m, struct upgrade_service *s)
 	memcpy(m->tickets.keys, s->tickets, sizeof(m->tickets.keys));
 	m->tickets.n = s->ntickets;
 	m->tickets.made = s->tickets_made;
-	upgrade_cleanse(s->tickets, sizeof(s->tickets));
+	cleanse(s->tickets, sizeof(s->tickets));
 }
 
 int

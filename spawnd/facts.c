@@ -364,24 +364,32 @@ facts_count(const struct facts *f)
 	return f->n;
 }
 
-struct facts *
-facts_of(const struct program *program, const struct compiled *c,
-    const uint8_t salt[FACTS_SALT])
+/* It, or NULL and errno. */
+static struct facts *
+facts_ended(struct facts *f)
 {
-	struct facts *f = facts_new(salt);
 	int error;
 
-	if (f == NULL)
-		return NULL;
-	facts_broker(program, c, f);
-	if (program->facts != NULL && c->worker != NULL)
-		program->facts(c, f);
 	if (facts_end(f) == 0)
 		return f;
 	error = errno;
 	facts_free(f);
 	errno = error;
 	return NULL;
+}
+
+struct facts *
+facts_of(const struct program *program, const struct compiled *c,
+    const uint8_t salt[FACTS_SALT])
+{
+	struct facts *f = facts_new(salt);
+
+	if (f == NULL)
+		return NULL;
+	facts_broker(program, c, f);
+	if (program->facts != NULL && c->worker != NULL)
+		program->facts(c, f);
+	return facts_ended(f);
 }
 
 /* ---- files ---- */
@@ -823,7 +831,6 @@ struct facts *
 facts_adopt(const struct facts *old, const struct facts *new)
 {
 	struct facts *f = facts_new(new->salt);
-	int error;
 
 	if (f == NULL)
 		return NULL;
@@ -833,10 +840,5 @@ facts_adopt(const struct facts *old, const struct facts *new)
 	for (uint32_t i = 0; i < old->n; i++)
 		if (old->records[i].effect == EFFECT_RESTART)
 			record_copy(f, old, &old->records[i]);
-	if (facts_end(f) == 0)
-		return f;
-	error = errno;
-	facts_free(f);
-	errno = error;
-	return NULL;
+	return facts_ended(f);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../misc/cleanse.h"
 #include "features.h"
 #include "own_process.h"
 
@@ -72,8 +73,8 @@ process_tickets(struct process *p, struct channel_message *m)
 	if (p->own.worker != NULL)
 		p->own.engine->tickets(p->own.worker, keys, n);
 #ifdef HAVE_EXPLICIT_BZERO
-	explicit_bzero(keys, sizeof(keys));
-	explicit_bzero(p->link->buf, sizeof(struct channel_header) + m->len);
+	cleanse(keys, sizeof(keys));
+	cleanse(p->link->buf, sizeof(struct channel_header) + m->len);
 #endif
 }
 

@@ -7,20 +7,8 @@
 #include <unistd.h>
 
 #include "features.h"
+#include "../misc/cleanse.h"
 #include "tickets.h"
-
-static void
-cleanse(void *p, size_t len)
-{
-#ifdef HAVE_EXPLICIT_BZERO
-	explicit_bzero(p, len);
-#else
-	volatile uint8_t *b = p;
-
-	while (len-- > 0)
-		*b++ = 0;
-#endif
-}
 
 int
 tickets_rotate(struct tickets *t, uint64_t now, uint64_t lifetime)

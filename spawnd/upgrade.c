@@ -16,6 +16,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "../misc/cleanse.h"
 #include "../misc/log.h"
 #include "../misc/source_seal.h"
 #include "../misc/title.h"
@@ -459,7 +460,7 @@ state_seal(const struct upgrade_state *s)
 		return -1;
 	fd = seal_new("upgrade", data, len);
 	saved = errno;
-	upgrade_cleanse(data, len);
+	cleanse(data, len);
 	free(data);
 	errno = saved;
 	return fd;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../misc/cleanse.h"
 #include "features.h"
 #include "proc.h"
 #include "upgrade_state.h"
@@ -73,19 +74,6 @@ static_assert(offsetof(struct upgrade_worker, tail) == 11 * 8 + 14 * 4 + 8,
 static_assert(sizeof(struct upgrade_hand) == 8 + 6 * 4 +
     sizeof(struct channel_record), "hand");
 static_assert(sizeof(struct upgrade_keys) == 32, "keys");
-
-void
-upgrade_cleanse(void *p, size_t len)
-{
-#ifdef HAVE_EXPLICIT_BZERO
-	explicit_bzero(p, len);
-#else
-	volatile uint8_t *b = p;
-
-	while (len-- > 0)
-		*b++ = 0;
-#endif
-}
 
 static const struct upgrade_bytes *
 tails_of(const struct form *f, const void *object)
@@ -513,8 +501,8 @@ upgrade_state_free(struct upgrade_state *s)
 	for (enum kind k = KIND_LISTENER; k < KINDS; k++)
 		free(list_of(s, &forms[k]));
 	if (s->data != NULL)
-		upgrade_cleanse(s->data, s->len);
+		cleanse(s->data, s->len);
 	free(s->data);
-	upgrade_cleanse(s, sizeof(*s));
+	cleanse(s, sizeof(*s));
 	free(s);
 }

@@ -148,7 +148,6 @@ struct upgrade_state *upgrade_state_read(const void *, size_t len,
 	    const char **why);
 /* Overwrites the ticket keys. */
 void	 upgrade_state_free(struct upgrade_state *);
-void	 upgrade_cleanse(void *, size_t);
 /* All descriptors in it; returns how many, of which at most max are told. */
 size_t	 upgrade_state_fds(const struct upgrade_state *, int *fds, size_t max);
 
