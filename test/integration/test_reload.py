@@ -185,6 +185,24 @@ def test_wildcard_and_address_change_places(relay, port, one, other, accept):
 
 
 @pytest.mark.parametrize("accept", ["master", "workers"])
+def test_end_while_a_wildcard_gives_way(relay, port, accept):
+    """Who waits in the queue of the new socket is served all the same."""
+    s = relay(None, listen=WILD.format(port), broker=f"accept = {accept}")
+    since = s.mark()
+    s.write(s.text(SPECIFIC.format(port), broker=f"accept = {accept}"))
+    s.send_signal(signal.SIGHUP)
+    # both listen for a moment; a busy machine may be late for it
+    lib.wait_until(lambda: listening(port) == 2 or
+                   s.grep("reload: done", since), "the new socket")
+    with lib.connect(port) as c:
+        s.send_signal(signal.SIGTERM)
+        lib.roundtrip(c, b"x" * 1000)
+        lib.wait_until(lambda: ops.refused(port), "the end")
+        lib.roundtrip(c, b"y" * 1000)
+    assert s.grep("reload: done", since)
+
+
+@pytest.mark.parametrize("accept", ["master", "workers"])
 def test_another_door_goes_through_an_upgrade(service, backend, port,
                                               tmp_path, accept):
     """An address that stays open beside its wildcard is that also for the
