@@ -8,6 +8,10 @@
  * what it does itself, and what workers had counted that have left. So the
  * sum over it and over the columns whose seats are taken never falls.
  *
+ * Two more columns have one writer each, too: what health checks found, and
+ * what an operator has ordered. Their cells are told apart by the kind of
+ * their row, see struct board_health and struct board_switch.
+ *
  * Readers take each 64-bit cell by itself (relaxed atomics; a release store
  * where the order matters, as with `taken`). While the master moves figures
  * from one place to another, head->moves is odd.
@@ -22,7 +26,7 @@
 #include <stdint.h>
 
 #define BOARD_MAGIC	UINT64_C(0x7370776e64626f31)
-#define BOARD_VERSION	2
+#define BOARD_VERSION	3
 #define BOARD_ENDS	16	/* reasons of 7.11, see board_ends */
 #define BOARD_KILLED	11	/* the one of sessions that a worker took along */
 #define BOARD_NAME	128
@@ -106,6 +110,40 @@ struct board_row {
 
 #define BOARD_DESTINATION	1u
 #define BOARD_LISTENER		2u
+#define BOARD_HOST		3u	/* of a table; label: its name, text:
+					   its address */
+#define BOARD_TABLE		4u
+#define BOARD_REDIRECT		5u
+
+/* A host's cell in the column of health: by the process that checks. */
+struct board_health {
+	_Atomic int32_t	 state;		/* 1 up, 0 unknown, -1 down */
+	_Atomic uint32_t error;		/* of the last check */
+	_Atomic uint64_t checks, ups;
+	_Atomic uint32_t left;		/* failures still forgiven */
+	_Atomic uint32_t code;		/* of HTTP, unexpected; 0 */
+	_Atomic uint64_t changed;	/* wall clock, s: of its state; 0 */
+	_Atomic uint32_t held;		/* as in struct board_cell */
+	_Atomic uint32_t pad;
+	_Atomic uint64_t spare[2];
+};
+static_assert(sizeof(struct board_health) == sizeof(struct board_cell) &&
+    offsetof(struct board_health, held) == offsetof(struct board_cell, held),
+    "health");
+
+/* Anything's cell in the column of orders: by the process that takes them. */
+struct board_switch {
+	_Atomic uint32_t ordered;	/* an operator did: off counts, and
+					   not what the file says */
+	_Atomic uint32_t off;
+	_Atomic uint64_t zero[4];
+	_Atomic uint32_t held;
+	_Atomic uint32_t pad;
+	_Atomic uint64_t spare[2];
+};
+static_assert(sizeof(struct board_switch) == sizeof(struct board_cell) &&
+    offsetof(struct board_switch, held) == offsetof(struct board_cell, held),
+    "switch");
 
 enum board_socket { BOARD_OPEN, BOARD_RETRYING, BOARD_CLOSING };
 
@@ -165,6 +203,19 @@ board_past(const struct board *b)
 	return b->columns;
 }
 
+/* The columns of health and of orders: nobody's seats. */
+static inline unsigned
+board_check(const struct board *b)
+{
+	return b->columns + 1;
+}
+
+static inline unsigned
+board_orders(const struct board *b)
+{
+	return b->columns + 2;
+}
+
 struct board_seat	*board_seat(const struct board *, unsigned column);
 struct board_column	*board_column(const struct board *, unsigned column);
 struct board_row	*board_row(const struct board *, unsigned row);
@@ -192,6 +243,14 @@ unsigned board_recycle(struct board *);
 struct board_cell *board_hold(struct board *, unsigned column, uint32_t kind,
 	    const char *name);
 void	 board_drop(struct board_cell *);
+/*
+ * What checks, and an operator, say of a row that the caller holds in a column
+ * of his own (else the row may become another's). NULL: there is no such row.
+ */
+struct board_health	*board_health(const struct board *, uint32_t kind,
+			    const char *name);
+struct board_switch	*board_switch(const struct board *, uint32_t kind,
+			    const char *name);
 /* A worker's user count. */
 uint32_t board_use(const struct board *, unsigned column);
 /* Clears a column for its next owner. */

@@ -128,6 +128,9 @@ struct compiled {
 	struct spawnd_conf	 broker;
 	void			*worker;	/* the front end's own, or NULL */
 	void			(*worker_free)(void *);
+	void			*front;		/* what program.compile made it
+						   from; NULL */
+	void			(*front_free)(void *);
 	struct source		*source;	/* owned */
 	uint8_t			 digest[32];
 	/* A hash of what another program is to read: its file, or what is
@@ -151,6 +154,9 @@ struct conf_request {
 						   needed at run time warn */
 	bool			 trace;		/* -d 1: list tokens on stderr */
 	bool			 single;	/* -1 */
+	const char		*extra;		/* what else the program's own
+						   language needs to know of
+						   its command line; NULL */
 	const char		*shown;		/* how file is called; NULL:
 						   as it is */
 	bool			 worker_only;	/* a worker that reads FILE

@@ -12,6 +12,7 @@
 #include "channel.h"
 #include "conf.h"
 #include "../misc/ev.h"
+#include "role.h"
 
 struct facts;		/* spawnd/facts.h */
 struct keyproc_keys;	/* misc/keyproc.h */
@@ -46,9 +47,23 @@ struct worker_ops {
 	void		 (*drain)(struct worker *);
 	/* SIGUSR2 in single-process mode: status lines. */
 	void		 (*status)(struct worker *);
+	/* Something that a role, or the parent, has told; NULL: ignored. */
+	void		 (*tell)(struct worker *, struct tell *);
 	/* End all sessions at once, reason "killed". */
 	void		 (*kill)(struct worker *);
 	void		 (*close)(struct worker *);
+};
+
+/* Wherein a service differs from the broker's in what is seen of it. */
+struct program_manners {
+	const char	*worker;	/* title of workers: "NAME: relay" */
+	int		 facility;	/* of syslog */
+	bool		 plain;		/* standard error: the bare line */
+	bool		 cut;		/* the end of the service cuts
+					   sessions; children end silently */
+	bool		 unhurried;	/* SIGUSR1 is ignored, and SIGHUP by
+					   children */
+	bool		 exits_1;	/* 0 or 1 is all that it exits with */
 };
 
 struct program {
@@ -82,11 +97,43 @@ struct program {
 					    struct keyproc_keys *,
 					    struct diag *);
 	const struct worker_ops		*worker;
+
+	/*
+	 * A language of its own in the place of the two sections: fills in
+	 * what struct compiled has for both halves, whose arena is there.
+	 * false: errors in diag. NULL: the sections.
+	 */
+	bool				 (*compile)(const struct conf_request *,
+					    struct source *, struct compiled *,
+					    struct diag *);
+	/* NULL: those of the broker. */
+	const struct program_manners	*manners;
+	/*
+	 * In every process but the master, as soon as nothing needs
+	 * privileges any more, and before a byte of anybody else is read:
+	 * become nobody. title: "relay" or that of a role. false: it has
+	 * logged why, the process ends. NULL: as `spawn' says.
+	 */
+	bool				 (*confine)(const char *title);
+	const struct program_role	*roles;
+	unsigned			 nroles;
+	const struct parent_ops		*parent;	/* NULL: none */
 };
 
 /* main() of every program: options, configuration, master or worker role.
  * Returns the exit status. */
 int	 spawnd_main(const struct program *, int argc, char **argv);
+/*
+ * The same for a program with options of its own. First thing in main():
+ * true if this is a child that the master started, whatever its role; then
+ * *status is what it ended with. Else what its options say goes into a
+ * zeroed struct start (master.h), whose argv and file are set, and
+ * spawnd_serve() is the master.
+ */
+bool	 spawnd_child(const struct program *, int argc, char ***argv,
+	    int *status);
+struct start;
+int	 spawnd_serve(const struct program *, struct start *);
 
 /* ---- what the engine may call (spawnd/own.c, or single-process glue) ---- */
 
@@ -118,5 +165,8 @@ uint64_t own_copy(const struct own *, const struct spawnd_conn *c);
 bool	 own_shared(const struct own *, uint64_t copy);
 /* The number of users right now, for titles. */
 uint32_t own_use(const struct own *);
+/* As role_tell(). Where there is no master of our build nobody hears it. */
+void	 own_tell(struct own *, unsigned role, uint32_t instance,
+	    unsigned type, const void *, size_t, int fd);
 
 #endif

@@ -16,6 +16,8 @@
 #include "../misc/net.h"
 #include "../misc/tls.h"
 #include "../spawnd/conf.h"
+#include "balance.h"
+#include "target.h"
 
 struct board;
 struct facts;
@@ -51,6 +53,73 @@ struct config_remote {
 	char			 identity[128];	/* row on the board */
 	char			 text[NET_TEXT];	/* [ADDR]:PORT */
 	uint32_t		 index;
+	/* of a relay's table */
+	uint32_t		 host;		/* number, 0: none */
+	const char		*name;		/* as written */
+	const char		*health;	/* row on the board, BOARD_HOST */
+	bool			 disabled;	/* by the file */
+	unsigned		 retry;
+};
+
+/*
+ * ---- relays, by listener: the way of relayd ----
+ *
+ * A relay says how sessions of one listener are treated and where they go;
+ * without relays (tcprelay's own language) all sessions choose among all
+ * destinations, pick.h. Hosts of tables, and a fixed address, are
+ * destinations like others: entries of config.remotes.
+ */
+
+struct config_table {
+	const char		*name;		/* of the instance, web:80 */
+	const char		*identity;	/* row on the board, BOARD_TABLE */
+	bool			 check;		/* else all hosts are usable */
+	bool			 disabled;	/* by the file */
+	enum balance_mode	 mode;
+	uint32_t		 first, n;	/* its hosts among remotes */
+};
+
+enum config_original {
+	ORIGINAL_NO,
+	ORIGINAL_LOCAL,		/* diverted: the address it arrived at */
+	ORIGINAL_NAT		/* what it was before translation */
+};
+
+struct config_tcp {
+	int			 nodelay;	/* 1, 0; -1: not set */
+	int			 sack;		/* the same */
+	int			 buffer;	/* bytes; 0: the system's */
+	int			 ttl, minttl;	/* 0: not set */
+	bool			 splice;
+	bool			 failover;	/* D-46 */
+};
+
+#define CONFIG_LOG_SESSIONS	1u	/* `log connection' */
+#define CONFIG_LOG_ERRORS	2u	/* `log connection errors' */
+
+struct config_relay {
+	struct diag_place	 place;
+	uint32_t		 id;
+	const char		*name;
+	uint32_t		 listener;	/* its index */
+	struct net_addr		 listen;
+	bool			 disabled;
+	unsigned		 timeout;	/* s: idle, connect, handshake */
+	struct config_table	*tables;	/* in the order of choice */
+	size_t			 ntables;
+	uint32_t		 key[4];	/* of hashes */
+	bool			 key_given;	/* else the service's own */
+	enum config_original	 original;
+	/* Among remotes, -1: none. address: a fixed one. template: how an
+	 * original destination is treated; it has no address itself. */
+	int32_t			 address, template;
+	unsigned		 retry;		/* of address and template */
+	bool			 transparent;
+	enum target_map		 map;
+	struct net_addr		 prefix;
+	struct config_tcp	 tcp;
+	struct config_tls	*tls;		/* NULL: not on this side */
+	unsigned		 log;		/* CONFIG_LOG_* */
 };
 
 struct config_tls {
@@ -69,6 +138,8 @@ struct config_tls {
 struct config {
 	struct config_remote	*remotes;
 	size_t			 nremotes;
+	struct config_relay	*relays;	/* by listener; NULL: none */
+	size_t			 nrelays;
 	struct net_addr		 local;		/* len 0: system's choice */
 	uint32_t		 rebalance;	/* 0: unset */
 	uint32_t		 retire;	/* 0: never */
