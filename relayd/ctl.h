@@ -129,6 +129,7 @@ struct ctl_form {
 	const char	*name;		/* as monitor shows events; NULL */
 	uint32_t	 min, max;	/* bytes of the body */
 	bool		 asked;		/* a client may send it */
+	bool		 known;		/* there is such a type */
 };
 extern const struct ctl_form ctl_forms[CTL_TYPES];
 
