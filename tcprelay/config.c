@@ -67,8 +67,20 @@ unsigned
 config_row_count(const struct compiled *compiled)
 {
 	const struct config *c = compiled->worker;
+	unsigned n = 0;
 
-	return c == NULL ? 0 : (unsigned)c->nremotes;
+	for (size_t i = 0; c != NULL && i < c->nremotes; i++)
+		n += c->remotes[i].health == NULL;
+	return n;
+}
+
+struct board_cell *
+config_cell(const struct config_remote *r, struct board *board,
+    unsigned column)
+{
+	return r->health != NULL ?
+	    board_hold(board, column, BOARD_HOST, r->health) :
+	    board_hold(board, column, BOARD_DESTINATION, r->identity);
 }
 
 void
@@ -79,9 +91,12 @@ config_rows(const struct compiled *compiled, struct board *board,
 
 	for (size_t i = 0; c != NULL && i < c->nremotes; i++) {
 		const struct config_remote *r = &c->remotes[i];
-		int row = board_claim(board, BOARD_DESTINATION, r->identity,
-		    r->weight, generation);
+		int row;
 
+		if (r->health != NULL)
+			continue;	/* the front end enters hosts */
+		row = board_claim(board, BOARD_DESTINATION, r->identity,
+		    r->weight, generation);
 		if (row != -1)
 			board_describe(board, (unsigned)row, r->index, r->pool,
 			    r->text);

@@ -20,6 +20,7 @@
 #include "target.h"
 
 struct board;
+struct board_cell;
 struct facts;
 
 enum config_haproxy { HAPROXY_NO, HAPROXY_V1, HAPROXY_V2 };
@@ -56,7 +57,8 @@ struct config_remote {
 	/* of a relay's table */
 	uint32_t		 host;		/* number, 0: none */
 	const char		*name;		/* as written */
-	const char		*health;	/* row on the board, BOARD_HOST */
+	const char		*health;	/* row on the board, BOARD_HOST, where
+						   its sessions count, too; NULL */
 	bool			 disabled;	/* by the file */
 	unsigned		 retry;
 };
@@ -180,6 +182,14 @@ void	 config_print(const struct config *, FILE *);
 void	 config_check(const struct compiled *, struct diag *);
 void	 config_rows(const struct compiled *, struct board *, uint32_t);
 unsigned config_row_count(const struct compiled *);
+
+/*
+ * Where sessions of a destination are counted in that column: in the row of
+ * the host that it is, or in one of its own. To be given back by board_drop();
+ * NULL: the master has none.
+ */
+struct board_cell *config_cell(const struct config_remote *, struct board *,
+	    unsigned column);
 
 /* program.facts; tcprelay/facts.c */
 void	 config_facts(const struct compiled *, struct facts *);
