@@ -68,12 +68,15 @@ struct rd_tell_verdict {
 
 struct rd_tell_form {
 	const char	*name;
-	unsigned	 from, to;	/* enum rd_role */
-	size_t		 size;		/* exactly */
+	unsigned	 from, to;	/* enum rd_role; RD_ROLES: anybody */
+	size_t		 size;		/* exactly; with each: of its head, a
+					   struct tell_list, */
+	size_t		 each;		/* and of each of its entries */
 	bool		 fd;		/* may come along */
 };
-extern const struct rd_tell_form rd_tells[RD_TELLS];	/* by type; name NULL:
-							   no such */
+extern const struct rd_tell_form rd_tells[RD_TELLS];	/* by type, the engine's
+							   too; name NULL: no
+							   such */
 /* What came is one of these, from who may tell it to us. Else it is logged. */
 bool	 rd_tell_good(const struct tell *, enum rd_role us);
 
