@@ -45,6 +45,8 @@ static struct {
 	int			severity;
 	bool			to_syslog, json, copy, early;
 	bool			debug_syslog, debug_stderr, debug_file;
+	bool			verbose;
+	uint32_t		debug_bits;	/* as configured */
 	struct sink		err, file, debug;
 } logger = {
 	.severity = LOG_INFO,
@@ -511,6 +513,12 @@ log_open(const char *ident)
 	openlog(logger.ident, LOG_PID, LOG_UUCP);
 }
 
+static void
+debug_set(void)
+{
+	log_debug_bits = logger.verbose ? DEBUG_ALL : logger.debug_bits;
+}
+
 void
 log_configure(const struct log_conf *c)
 {
@@ -529,7 +537,8 @@ log_configure(const struct log_conf *c)
 	logger.debug_file = c->debug_set && c->debug_to == LOG_DEBUG_FILE;
 	logger.debug_syslog = c->debug_set ?
 	    c->debug_to == LOG_DEBUG_SYSLOG : !logger.debug_stderr;
-	log_debug_bits = c->debug;
+	logger.debug_bits = c->debug;
+	debug_set();
 	/* connected at once: later the process may be unable to */
 	if (c->to_syslog)
 		openlog(logger.ident, LOG_PID | LOG_NDELAY, c->facility);
@@ -560,6 +569,13 @@ void
 log_stderr(bool on)
 {
 	logger.early = on;
+}
+
+void
+log_verbose(bool on)
+{
+	logger.verbose = on;
+	debug_set();
 }
 
 void

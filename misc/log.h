@@ -59,6 +59,8 @@ void	 log_file(int fd);
 void	 log_debug_file(int fd);
 /* Lines go to standard error as well, for instance before configuration. */
 void	 log_stderr(bool on);
+/* Debug lines of all kinds, whatever is configured, until it is off again. */
+void	 log_verbose(bool on);
 
 /* The usual level (syslog severity). */
 void	 log_line(const char *, ...) __attribute__((format(printf, 1, 2)));

@@ -341,6 +341,27 @@ test_stalled(void **state)
 	log_close();
 }
 
+/* Switched on it stays on, and then what is configured counts again. */
+static void
+test_verbose(void **state)
+{
+	struct log_conf conf = quiet();
+
+	(void)state;
+	conf.debug = DEBUG_NET;
+	log_configure(&conf);
+	log_verbose(true);
+	assert_int_equal(log_debug_bits, DEBUG_ALL);
+	conf.debug = DEBUG_PROC;
+	log_configure(&conf);
+	assert_int_equal(log_debug_bits, DEBUG_ALL);
+	log_verbose(false);
+	assert_int_equal(log_debug_bits, DEBUG_PROC);
+	conf.debug = 0;
+	log_configure(&conf);
+	assert_int_equal(log_debug_bits, 0);
+}
+
 static void
 test_debug_places(void **state)
 {
@@ -440,6 +461,7 @@ main(void)
 		cmocka_unit_test(test_long),
 		cmocka_unit_test(test_stderr),
 		cmocka_unit_test(test_stalled),
+		cmocka_unit_test(test_verbose),
 		cmocka_unit_test(test_debug_places),
 		cmocka_unit_test(test_files_are_closed),
 		cmocka_unit_test(test_allow),
