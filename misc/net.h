@@ -39,6 +39,13 @@ struct net_keepalive {
 	int	count, idle, interval;		/* 0: the system's */
 };
 
+/* Options of a TCP socket, as far as they are given. */
+struct net_tcp {
+	int	nodelay, sack;			/* 1, 0; -1: not given */
+	int	buffer;				/* bytes, each way; 0 */
+	int	ttl, minttl;			/* 0: not given */
+};
+
 /* Strict literals only: dotted quad (no octal, no short forms) or IPv6, with
  * optional inet: or inet6: prefix; IPv6 may have a %scope. Port 0. false: not
  * an address. */
@@ -77,10 +84,20 @@ int	 net_keepalive(int fd, const struct net_keepalive *);
 void	 net_keepalive_fill(int family, struct net_keepalive *);
 int	 net_dscp(int fd, int family, int dscp);
 int	 net_nodelay(int fd);
+/* -1, errno, and *what is called so in configurations; it may be NULL. Where
+ * sack cannot be set by socket (net_have_sack) it is passed over. */
+int	 net_tcp(int fd, int family, const struct net_tcp *,
+		const char **what);
+/* From what was given to what is: what is not any more becomes the system's
+ * again, but a buffer's size, ENOTSUP. All that can be is changed. */
+int	 net_tcp_change(int fd, int family, const struct net_tcp *was,
+		const struct net_tcp *, const char **what);
+bool	 net_have_sack(void);
 /* Linux VRF device, OpenBSD routing table, FreeBSD FIB. */
 int	 net_vrf(int fd, const char *name);
 /* linger 0: close sends a reset. */
 int	 net_linger0(int fd);
+int	 net_linger_off(int fd);
 /* Sends the reset now even if another process holds a copy (connect to
  * AF_UNSPEC); falls back to linger 0, which resets at the last close, and
  * shuts down what has no reset (UNIX). */

@@ -54,9 +54,15 @@ spawn_fill(struct spawn_conf *s, unsigned prefork)
 
 /* ---- listeners ---- */
 
+static int
+tri(enum rd_tri t)
+{
+	return t == RD_DEFAULT ? -1 : t == RD_ON;
+}
+
 static void
-listener_fill(struct listener_conf *l, const struct rd_relay *r,
-    uint32_t index)
+listener_fill(struct engine *e, struct listener_conf *l,
+    const struct rd_relay *r, uint32_t index)
 {
 	const struct rd_tcp *tcp = &r->protocol->tcp;
 
@@ -72,6 +78,11 @@ listener_fill(struct listener_conf *l, const struct rd_relay *r,
 	l->gid = (gid_t)-1;
 	l->backlog = l->overload_backlog = tcp->backlog;
 	l->dscp = -1;
+	l->tcp = (struct net_tcp){ .nodelay = tri(tcp->nodelay),
+	    .sack = tri(tcp->sack), .buffer = tcp->buffer, .ttl = tcp->ttl,
+	    .minttl = tcp->minttl };
+	l->no_keepalive = true;
+	l->owner = arena_printf(e->c->arena, "relay \"%s\"", r->name);
 	l->versions = r->tls ? r->protocol->tls.versions : 0;
 	l->accept = ACCEPT_WORKERS;
 }
@@ -86,7 +97,8 @@ broker_fill(struct engine *e)
 	b->listeners = arena_array(e->c->arena, conf->nrelays + 1,
 	    sizeof *b->listeners);
 	for (size_t i = 0; i < conf->nrelays; i++)
-		listener_fill(&b->listeners[i], conf->relays[i], (uint32_t)i);
+		listener_fill(e, &b->listeners[i], conf->relays[i],
+		    (uint32_t)i);
 	b->nlisteners = b->nendpoints = conf->nrelays;
 	b->endpoints = b->listeners;
 	b->indexes = (uint32_t)conf->nrelays;
@@ -238,12 +250,6 @@ key_fill(struct config_relay *c, const struct rd_relay *r)
 		c->key_given = true;
 		return;
 	}
-}
-
-static int
-tri(enum rd_tri t)
-{
-	return t == RD_DEFAULT ? -1 : t == RD_ON;
 }
 
 static void

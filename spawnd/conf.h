@@ -76,6 +76,10 @@ struct listener_conf {
 	uint32_t		 flags;		/* SPAWND_HAPROXY ... */
 	uint32_t		 aaa;		/* SPAWND_AAA_* */
 	struct net_keepalive	 keepalive;
+	struct net_tcp		 tcp;
+	bool			 no_keepalive;
+	const char		*owner;		/* whose it is, for errors: such
+						   a one must be open; NULL */
 	enum listen_accept	 accept;
 	struct sticky_conf	 sticky;
 };

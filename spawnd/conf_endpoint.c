@@ -98,6 +98,7 @@ endpoint_fill(struct listener_conf *l, const struct broker_build *build,
 	    .interval = or_default(b->keepalive.interval,
 		build->keepalive.interval),
 	};
+	l->tcp = (struct net_tcp){ .nodelay = 1, .sack = -1 };
 	l->accept = (enum listen_accept)(b->accept != -1 ? b->accept :
 	    build->accept);
 	l->sticky.own = own;

@@ -36,14 +36,16 @@ listener_print(const struct listener_conf *l, FILE *fp)
 
 	fprintf(fp, "listen %u %s %s both %d v6only %d type %d protocol %d "
 	    "mode %o owner %jd %jd backlog %d %d retry %u realm %s dscp %d "
-	    "vrf %s versions %x flags %x aaa %u keepalive %d %d %d accept %d "
+	    "vrf %s versions %x flags %x aaa %u keepalive %d %d %d "
+	    "tcp %d %d %d %d %d dead-peers %d accept %d "
 	    "sticky %u %u %d\n", l->index, l->name, net_text(&l->addr, text),
 	    l->both, l->v6only, l->type, l->protocol, (unsigned)l->mode,
 	    (intmax_t)l->uid, (intmax_t)l->gid, l->backlog,
 	    l->overload_backlog, l->retry, l->realm, l->dscp,
 	    or_dash(l->vrf), l->versions, l->flags, l->aaa,
 	    l->keepalive.count, l->keepalive.idle, l->keepalive.interval,
-	    l->accept, l->sticky.period, l->sticky.size, l->sticky.own);
+	    l->tcp.nodelay, l->tcp.sack, l->tcp.buffer, l->tcp.ttl,
+	    l->tcp.minttl, l->no_keepalive, l->accept, l->sticky.period, l->sticky.size, l->sticky.own);
 }
 
 void

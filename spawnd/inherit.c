@@ -366,6 +366,7 @@ plain_add(struct fill *f, unsigned socket, uint32_t index)
 		.name = name_unique(f, p->name), .index = index,
 		.plain = true, .uid = (uid_t)-1, .gid = (gid_t)-1,
 		.backlog = BACKLOG, .overload_backlog = BACKLOG, .dscp = -1,
+		.tcp = { .nodelay = 1, .sack = -1 },
 	};
 
 	entry_add(f, &plain, socket, true);

@@ -179,14 +179,17 @@ unix_remember(struct listener *l)
 }
 
 /* Options that accepted sockets inherit, so that none has to be set again
- * for each connection. */
+ * for each connection. *what: the one that failed, if it has a name. */
 static int
-options_set(int fd, const struct listener_conf *c, int family)
+options_set(int fd, const struct listener_conf *c, int family,
+    const char **what)
 {
 	if (family == AF_UNIX)
 		return 0;
 	if (c->protocol == IPPROTO_TCP &&
-	    (net_keepalive(fd, &c->keepalive) == -1 || net_nodelay(fd) == -1))
+	    (net_linger_off(fd) == -1 || (!c->no_keepalive &&
+	    net_keepalive(fd, &c->keepalive) == -1) ||
+	    net_tcp(fd, family, &c->tcp, what) == -1))
 		return -1;
 	return c->dscp >= 0 ? net_dscp(fd, family, c->dscp) : 0;
 }
@@ -271,12 +274,13 @@ neighbours_set(const struct listener *l, int on)
 }
 
 static int
-socket_open(const struct listener *l, bool beside)
+socket_open(struct listener *l, bool beside)
 {
 	const struct listener_conf *c = l->conf;
 	int family = l->addr.sa.sa_family;
 	int fd;
 
+	l->option = NULL;
 	if (is_datagram(l) && family == AF_UNIX) {
 		errno = EOPNOTSUPP;
 		return -1;
@@ -284,8 +288,8 @@ socket_open(const struct listener *l, bool beside)
 	if ((fd = net_socket(family, c->type, c->protocol)) == -1)
 		return -1;
 	if ((beside && beside_set(fd, 1) == -1) ||
+	    options_set(fd, c, family, &l->option) == -1 ||
 	    bind_socket(fd, c, &l->addr) == -1 ||
-	    options_set(fd, c, family) == -1 ||
 	    (family == AF_UNIX && unix_finish(c) == -1) ||
 	    (!is_datagram(l) && !(beside && l->fresh) &&
 	    listen(fd, backlog_of(l)) == -1) ||
@@ -296,6 +300,13 @@ socket_open(const struct listener *l, bool beside)
 	return fd;
 }
 
+static void
+options_warn(const struct listener *l)
+{
+	log_warn("%s: %s: %s", l->text, l->option != NULL ? l->option :
+	    "options", strerror(errno));
+}
+
 /* What can still be changed about a socket that somebody else has opened. A
  * plain one stays as it is: there is nothing that says how it should be. */
 static void
@@ -303,8 +314,9 @@ passed_options(struct listener *l)
 {
 	const struct listener_conf *c = l->conf;
 
-	if (options_set(l->fd, c, l->addr.sa.sa_family) == -1)
-		log_warn("%s: options: %s", l->text, strerror(errno));
+	l->option = NULL;
+	if (options_set(l->fd, c, l->addr.sa.sa_family, &l->option) == -1)
+		options_warn(l);
 	if (!c->plain && c->type != SOCK_DGRAM)
 		(void)listen(l->fd, backlog_of(l));
 }
@@ -379,6 +391,26 @@ listener_reason(const struct listener *l)
 {
 	return l->conf->addr.len > 0 ? strerror(errno) :
 	    "no socket of that name was passed";
+}
+
+const char *
+listener_failure(const struct listener *l, char *buf, size_t size)
+{
+	const struct listener_conf *c = l->conf;
+	const char *reason = listener_reason(l);
+	char addr[NET_TEXT];
+
+	if (c->owner == NULL)
+		snprintf(buf, size, "cannot bind %s: %s%s%s", l->text,
+		    l->option != NULL ? l->option : "",
+		    l->option != NULL ? ": " : "", reason);
+	else
+		snprintf(buf, size, "%s:%u: %s: cannot listen on %s port %u: "
+		    "%s%s%s", c->place.file, c->place.line, c->owner,
+		    net_ip_text(&c->addr, addr), net_port(&c->addr),
+		    l->option != NULL ? l->option : "",
+		    l->option != NULL ? ": " : "", reason);
+	return buf;
 }
 
 void
@@ -516,7 +548,27 @@ options_equal(const struct listener_conf *a, const struct listener_conf *b)
 	const struct net_keepalive *x = &a->keepalive, *y = &b->keepalive;
 
 	return a->dscp == b->dscp && x->count == y->count &&
-	    x->idle == y->idle && x->interval == y->interval;
+	    x->idle == y->idle && x->interval == y->interval &&
+	    a->no_keepalive == b->no_keepalive;
+}
+
+static bool
+tcp_equal(const struct net_tcp *a, const struct net_tcp *b)
+{
+	return a->nodelay == b->nodelay && a->sack == b->sack &&
+	    a->buffer == b->buffer && a->ttl == b->ttl &&
+	    a->minttl == b->minttl;
+}
+
+static void
+tcp_adopt(struct listener *l, const struct listener_conf *former)
+{
+	l->option = NULL;
+	if (l->conf->protocol == IPPROTO_TCP &&
+	    !tcp_equal(&former->tcp, &l->conf->tcp) &&
+	    net_tcp_change(l->fd, l->addr.sa.sa_family, &former->tcp,
+	    &l->conf->tcp, &l->option) == -1)
+		options_warn(l);
 }
 
 void
@@ -549,10 +601,12 @@ listener_adopt(struct listener *l, const struct listener_conf *c,
 		return;
 	}
 	usual = options_usual(c, former, family);
+	tcp_adopt(l, former);
+	l->option = NULL;
 	if ((!options_equal(c, former) &&
-	    options_set(l->fd, &usual, family) == -1) ||
+	    options_set(l->fd, &usual, family, &l->option) == -1) ||
 	    (family == AF_UNIX && unix_ours(l) && unix_finish(&usual) == -1))
-		log_warn("%s: options: %s", l->text, strerror(errno));
+		options_warn(l);
 	if (!is_datagram(l) && (former->backlog != c->backlog ||
 	    former->overload_backlog != c->overload_backlog))
 		(void)listen(l->fd, backlog_of(l));
@@ -634,22 +688,27 @@ opened_or_retried(struct listener *l)
 bool
 listeners_open(struct master *m)
 {
-	bool any = false;
+	bool any = false, missing = false;
+	char text[LISTENER_FAILURE];
 
 	for (struct listener *l = m->listeners; l != NULL; l = l->next)
-		if (opened_or_retried(l))
+		if (opened_or_retried(l)) {
 			any = true;
-		else
-			start_err("cannot bind %s: %s", l->text,
-			    listener_reason(l));
-	return any;
+		} else {
+			start_err("%s", listener_failure(l, text,
+			    sizeof(text)));
+			missing |= l->conf->owner != NULL;
+		}
+	return any && !missing;
 }
 
 void
 listener_reopen(struct listener *l)
 {
+	char text[LISTENER_FAILURE];
+
 	if (!opened_or_retried(l))
-		log_err("cannot bind %s: %s", l->text, listener_reason(l));
+		log_err("%s", listener_failure(l, text, sizeof(text)));
 }
 
 /*

@@ -47,6 +47,7 @@ struct listener {
 						   becomes another door of heir */
 	struct listener_conf	*own;		/* of another door of conf: its
 						   own endpoint; NULL */
+	const char		*option;	/* that could not be set; NULL */
 	unsigned		 holders;	/* workers it is lent to */
 	unsigned		 expect, full;	/* see listener_readable */
 	struct ev_timer		 retry, pause;
@@ -71,6 +72,9 @@ int	 listener_open(struct listener *);
 void	 listener_opened(const struct listener *);
 /* Why it could not be, for logs. */
 const char *listener_reason(const struct listener *);
+/* The same as a whole line: with the place of an owner. */
+#define LISTENER_FAILURE	1024
+const char *listener_failure(const struct listener *, char *buf, size_t);
 /* The switch: from now on they come to this one. -1, errno. */
 int	 listener_speak(struct listener *);
 /* Everything that is queued is accepted and handed out, whatever the limits
@@ -97,7 +101,8 @@ void	 listener_retry(struct listener *);
 void	 listener_reopen(struct listener *);
 struct listener *listener_by_index(struct master *, uint32_t index);
 
-/* Opens all that are not open. false: none is open or being retried. */
+/* Opens all that are not open. false: none is open or being retried, or one
+ * that has an owner is not. */
 bool	 listeners_open(struct master *);
 /* Who is watched, after anything changed that it depends on. */
 void	 listeners_update(struct master *);

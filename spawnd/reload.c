@@ -177,8 +177,7 @@ listener_prepare(struct master *m, struct listener **end, char *error,
 	if (listener_open(l) == 0)
 		return true;		/* said at the switch */
 	if (c->retry == 0) {
-		snprintf(error, size, "cannot bind %s: %s", l->text,
-		    listener_reason(l));
+		listener_failure(l, error, size);
 		return false;
 	}
 	log_err("cannot bind %s: %s, retrying every %u s", l->text,
@@ -289,7 +288,7 @@ reload_prepare(struct master *m)
 {
 	struct reload *r = m->reload;
 	bool same_board;
-	char error[256];
+	char error[LISTENER_FAILURE];
 
 	r->generation = m->generation + 1;
 	r->conf.conf->generation = r->generation;
