@@ -10,6 +10,7 @@ import pytest
 
 import lib
 import ops
+import rd
 
 LIMIT, SLOW_LIMIT = 120, 420		# s, of one test
 # When all of it must be over, as time(2): what has not begun then fails.
@@ -69,19 +70,8 @@ def port():
     return lib.free_port()
 
 
-@pytest.fixture
-def service(tmp_path):
-    """service(text, listeners=1, start=True, **arguments of lib.Service).
-    Behind the test each must end with 0, unless it was given clean=False,
-    and no sanitizer may have reported anything in any case."""
-    started = []
-
-    def make(text, listeners=1, start=True, clean=True, **kw):
-        s = lib.Service(text, tmp_path / f"service{len(started)}", **kw)
-        started.append((s, clean))
-        return s.start(listeners) if start else s
-
-    yield make
+def end_all(started):
+    """Ends services; the others must end too if one does not as it should."""
     problems = []
     for s, clean in started:
         if s.proc is None:
@@ -97,6 +87,37 @@ def service(tmp_path):
             problems.append(e)
     if problems:
         raise problems[0]
+
+
+@pytest.fixture
+def service(tmp_path):
+    """service(text, listeners=1, start=True, **arguments of lib.Service).
+    Behind the test each must end with 0, unless it was given clean=False,
+    and no sanitizer may have reported anything in any case."""
+    started = []
+
+    def make(text, listeners=1, start=True, clean=True, **kw):
+        s = lib.Service(text, tmp_path / f"service{len(started)}", **kw)
+        started.append((s, clean))
+        return s.start(listeners) if start else s
+
+    yield make
+    end_all(started)
+
+
+@pytest.fixture
+def relayd(tmp_path):
+    """relayd(text, relays=1, start=True, **arguments of rd.Relayd). Behind
+    the test each must end as service() demands."""
+    started = []
+
+    def make(text, relays=1, start=True, clean=True, **kw):
+        s = rd.Relayd(text, tmp_path / f"relayd{len(started)}", **kw)
+        started.append((s, clean))
+        return s.start(relays) if start else s
+
+    yield make
+    end_all(started)
 
 
 @pytest.fixture
