@@ -20,10 +20,6 @@
 
 #include "features.h"
 
-#ifndef SERVER_NAME
-#define SERVER_NAME	"spawnd relayd"
-#endif
-
 struct hce {
 	struct role		*role;
 	struct ev		*ev;
