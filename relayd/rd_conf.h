@@ -267,6 +267,22 @@ struct rd_router {
 
 /* ---- all of it ---- */
 
+/* A macro of the command line, -D. */
+struct rd_macro {
+	const char	*name, *value;
+};
+
+struct rd_request {
+	const char		*file;		/* as given */
+	const char		*directory;	/* that relative paths count
+						   from */
+	const struct rd_macro	*macros;
+	size_t			 nmacros;
+	bool			 verbose;	/* unused macros, too */
+	bool			 files;		/* certificates and keys are
+						   looked at, E71, E72 */
+};
+
 #define RD_LOG_STATE	1u
 #define RD_LOG_CHECKS	2u
 #define RD_LOG_CONN	4u
@@ -279,6 +295,7 @@ struct rd_conf {
 	uint8_t			 digest[32];	/* of the canonical text */
 	const char		*text;		/* canonical, 0.5 */
 	size_t			 text_len;
+	struct rd_request	 request;	/* what it was made for */
 
 	unsigned		 interval;	/* s */
 	unsigned		 timeout;	/* ms, at the end of the file */
@@ -300,22 +317,6 @@ struct rd_conf {
 	size_t			 nprotocols;
 	struct rd_router	**routers;
 	size_t			 nrouters;
-};
-
-/* A macro of the command line, -D. */
-struct rd_macro {
-	const char	*name, *value;
-};
-
-struct rd_request {
-	const char		*file;		/* as given */
-	const char		*directory;	/* that relative paths count
-						   from */
-	const struct rd_macro	*macros;
-	size_t			 nmacros;
-	bool			 verbose;	/* unused macros, too */
-	bool			 files;		/* certificates and keys are
-						   looked at, E71, E72 */
 };
 
 /*
