@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tell.h"
+
 #define REASON_TEXT	256
 
 enum relay_reason {
@@ -58,7 +60,10 @@ struct relay_reason_row {
 					   errors' */
 	bool		 detail;	/* ": " and errno or text, if any */
 	uint8_t		 end;		/* enum session_end: its counter */
+	uint8_t		 who;		/* enum why_who, who ended it;
+					   REASON_SIDE: see there */
 };
+#define REASON_SIDE	WHY_WHO		/* the one that was first */
 extern const struct relay_reason_row relay_reasons[REASONS];
 
 /*
