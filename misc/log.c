@@ -524,7 +524,6 @@ log_configure(const struct log_conf *c)
 {
 	bool terminal = isatty(STDERR_FILENO);
 
-	closelog();
 	name_copy(logger.ident, c->ident != NULL ? c->ident : logger.program);
 	name_copy(logger.role, c->role != NULL ? c->role : "");
 	logger.worker = c->worker;
@@ -539,9 +538,12 @@ log_configure(const struct log_conf *c)
 	    c->debug_to == LOG_DEBUG_SYSLOG : !logger.debug_stderr;
 	logger.debug_bits = c->debug;
 	debug_set();
-	/* connected at once: later the process may be unable to */
+	/* connected at once, and for good: later the process may be unable
+	 * to */
 	if (c->to_syslog)
 		openlog(logger.ident, LOG_PID | LOG_NDELAY, c->facility);
+	else
+		closelog();
 }
 
 static void

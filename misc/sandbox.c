@@ -15,6 +15,29 @@
 
 #include "sandbox.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define LEAKS	1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define LEAKS	1
+#endif
+#endif
+#ifdef LEAKS
+/* The search for leaks at the end of a process needs /proc and threads. */
+static int confined;
+
+int	__lsan_is_turned_off(void);
+
+int
+__lsan_is_turned_off(void)
+{
+	return confined;
+}
+#define leaks_forget()	((void)(confined = 1))
+#else
+#define leaks_forget()	((void)0)
+#endif
+
 /* Whoever could write there could have us find files. NULL: nobody can. */
 static const char *
 home_fault(const char *home)
@@ -97,6 +120,7 @@ sandbox_drop(const char *user, char error[static SANDBOX_ERROR])
 	tzset();
 	if (chroot(pw->pw_dir) == -1)
 		return refused(error, "chroot");
+	leaks_forget();
 	if (chdir("/") == -1)
 		return refused(error, "chdir");
 	/* As root these set the real, effective and saved one. */

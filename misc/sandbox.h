@@ -37,11 +37,11 @@ int	 sandbox_user(const char *user, uid_t *, gid_t *,
 int	 sandbox_enter(enum sandbox_role, char what[static SANDBOX_ERROR]);
 
 /*
- * In a process confined like that: tries what is forbidden (open a file,
- * connect somewhere else than allowed, execute, fork, trace, ...) and tells
- * on fd, a line each, what was denied and what was not. Returns how many of
- * them were possible: 0 is well.
+ * As root: tries what is forbidden to a role, each thing in a process that was
+ * confined like that, and tells on fd, `TITLE: WHAT: denied (WHY)'. Returns
+ * how much of it was possible: 0 is well.
  */
-unsigned sandbox_test(enum sandbox_role, int fd);
+unsigned sandbox_test(const char *user, enum sandbox_role, const char *title,
+	    int fd);
 
 #endif
