@@ -77,6 +77,16 @@ net_vrf(int fd, const char *name)
 #endif
 }
 
+/* The packet filter knows, and is asked by who may. */
+int
+net_original(int fd, struct net_addr *a)
+{
+	(void)fd;
+	(void)a;
+	errno = ENOSYS;
+	return -1;
+}
+
 int
 net_peer_uid(int fd, uid_t *uid)
 {

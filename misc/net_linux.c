@@ -54,6 +54,24 @@ net_vrf(int fd, const char *name)
 	    (socklen_t)strlen(name));
 }
 
+/* The kernel's numbers, from headers that do not go with the C library's. */
+#define ORIGINAL_DST	80	/* SO_ and IP6T_SO_ORIGINAL_DST */
+
+int
+net_original(int fd, struct net_addr *a)
+{
+	struct net_addr local;
+	bool inet6;
+
+	if (net_local(fd, &local) == -1)
+		return -1;
+	inet6 = local.sa.sa_family == AF_INET6;
+	memset(a, 0, sizeof(*a));
+	a->len = inet6 ? sizeof(a->in6) : sizeof(a->in);
+	return getsockopt(fd, inet6 ? IPPROTO_IPV6 : IPPROTO_IP, ORIGINAL_DST,
+	    &a->sa, &a->len);
+}
+
 int
 net_peer_uid(int fd, uid_t *uid)
 {

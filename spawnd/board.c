@@ -25,6 +25,7 @@
 #define BOARD_PAGE	((size_t)4096)
 #define BOARD_COLUMNS	65536u
 #define BOARD_ROWS	(1u << 20)
+#define BOARD_MORE	3u	/* columns that are no seats */
 
 static_assert(sizeof(struct board_seat) == 64, "one cache line");
 static_assert(sizeof(struct board_cell) == 64, "one cache line");
@@ -67,7 +68,8 @@ board_layout(struct board *b, unsigned columns, unsigned rows)
 	    board_round(rows * sizeof(struct board_row));
 	b->column_size = board_round(sizeof(struct board_column) +
 	    rows * sizeof(struct board_cell));
-	size = b->column_offset + ((uint64_t)columns + 1) * b->column_size;
+	size = b->column_offset + ((uint64_t)columns + BOARD_MORE) *
+	    b->column_size;
 	if (size > SIZE_MAX / 2) {
 		errno = ENOMEM;
 		return -1;
@@ -307,7 +309,7 @@ board_seat(const struct board *b, unsigned column)
 struct board_column *
 board_column(const struct board *b, unsigned column)
 {
-	assert(column <= b->columns);
+	assert(column < b->columns + BOARD_MORE);
 	return board_at(b, b->column_offset + column * b->column_size);
 }
 
@@ -321,7 +323,7 @@ board_row(const struct board *b, unsigned row)
 struct board_cell *
 board_cell(const struct board *b, unsigned column, unsigned row)
 {
-	assert(column <= b->columns && row < b->rows);
+	assert(column < b->columns + BOARD_MORE && row < b->rows);
 	return board_at(b, b->column_offset + column * b->column_size +
 	    sizeof(struct board_column) + row * sizeof(struct board_cell));
 }
@@ -486,7 +488,8 @@ row_wanted(const struct board *b, unsigned row)
 		    atomic_load(&cell->use) != 0))
 			return true;
 	}
-	return false;
+	return atomic_load(&board_cell(b, board_check(b), row)->held) != 0 ||
+	    atomic_load(&board_cell(b, board_orders(b), row)->held) != 0;
 }
 
 /* Places that no search needs to pass are searched to no more. */
@@ -525,8 +528,8 @@ row_give_up(struct board *b, unsigned row)
 	slot_clear(b, place);
 	for (unsigned c = 0; c < b->top; c++)
 		memset(board_cell(b, c, row), 0, sizeof(struct board_cell));
-	memset(board_cell(b, board_past(b), row), 0,
-	    sizeof(struct board_cell));
+	for (unsigned c = board_past(b); c <= board_orders(b); c++)
+		memset(board_cell(b, c, row), 0, sizeof(struct board_cell));
 	if (row < b->low)
 		b->low = row;
 	return true;
@@ -575,6 +578,31 @@ board_drop(struct board_cell *cell)
 	if (held > 0)
 		atomic_store_explicit(&cell->held, held - 1,
 		    memory_order_release);
+}
+
+/* ---- what checks and operators say ---- */
+
+static struct board_cell *
+column_find(const struct board *b, unsigned column, uint32_t kind,
+    const char *name)
+{
+	int row = board_find(b, kind, name);
+
+	return row == -1 ? NULL : board_cell(b, column, (unsigned)row);
+}
+
+struct board_health *
+board_health(const struct board *b, uint32_t kind, const char *name)
+{
+	return (struct board_health *)column_find(b, board_check(b), kind,
+	    name);
+}
+
+struct board_switch *
+board_switch(const struct board *b, uint32_t kind, const char *name)
+{
+	return (struct board_switch *)column_find(b, board_orders(b), kind,
+	    name);
 }
 
 /* ---- columns ---- */
@@ -736,4 +764,47 @@ board_mirror(struct board *to, unsigned column, bool seat,
 			cell_copy(board_cell(to, column, (unsigned)row), cell);
 	}
 	moves(to);
+}
+
+/* Everything but who holds it: what those words mean, the kind tells. */
+static void
+mark_copy(struct board_cell *to, const struct board_cell *from)
+{
+	atomic_store_explicit(&to->use, atomic_load(&from->use),
+	    memory_order_relaxed);
+	atomic_store_explicit(&to->dead, atomic_load(&from->dead),
+	    memory_order_relaxed);
+	atomic_store_explicit(&to->total, board_get(&from->total),
+	    memory_order_relaxed);
+	atomic_store_explicit(&to->failures, board_get(&from->failures),
+	    memory_order_relaxed);
+	atomic_store_explicit(&to->in, board_get(&from->in),
+	    memory_order_relaxed);
+	atomic_store_explicit(&to->out, board_get(&from->out),
+	    memory_order_relaxed);
+	atomic_store_explicit(&to->pad, atomic_load(&from->pad),
+	    memory_order_relaxed);
+	for (unsigned i = 0; i < 2; i++)
+		atomic_store_explicit(&to->spare[i], board_get(
+		    &from->spare[i]), memory_order_relaxed);
+}
+
+void
+board_repeat(struct board *to, const struct board *from)
+{
+	for (unsigned i = 0; i < from->rows; i++) {
+		const struct board_row *r = board_row(from, i);
+		char name[BOARD_NAME];
+		int row;
+
+		if (!board_row_used(r))
+			continue;
+		row_text(name, sizeof(name), r->name);
+		if ((row = board_find(to, r->kind, name)) == -1)
+			continue;
+		for (unsigned c = 0; c < 2; c++)
+			mark_copy(board_cell(to, board_check(to) + c,
+			    (unsigned)row), board_cell(from,
+			    board_check(from) + c, i));
+	}
 }

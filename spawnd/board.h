@@ -26,7 +26,7 @@
 #include <stdint.h>
 
 #define BOARD_MAGIC	UINT64_C(0x7370776e64626f31)
-#define BOARD_VERSION	3
+#define BOARD_VERSION	4
 #define BOARD_ENDS	16	/* reasons of 7.11, see board_ends */
 #define BOARD_KILLED	11	/* the one of sessions that a worker took along */
 #define BOARD_NAME	128
@@ -266,6 +266,11 @@ void	 board_leave(struct board *, unsigned column);
  * somebody uses them there. */
 void	 board_mirror(struct board *to, unsigned column, bool seat,
 	    const struct board *from, unsigned from_column);
+/*
+ * The columns of health and orders of `to' become those of `from', by
+ * identity of the rows that both have; what somebody holds there is his.
+ */
+void	 board_repeat(struct board *to, const struct board *from);
 
 static inline uint64_t
 board_get(const _Atomic uint64_t *cell)

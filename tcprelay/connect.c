@@ -1,7 +1,7 @@
 /*
- * From a client to a destination: choose, connect, say who calls, TLS; and
- * the next one if that fails, while the client waits and notices nothing.
- * Nothing of the client's data goes to a destination that then fails.
+ * From a client to a destination: connect, say who calls, TLS. Which one, and
+ * what happens if that fails, is the policy's (among.c, forward.c). Nothing
+ * of the client's data goes to a destination that then fails.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -16,6 +16,7 @@ enum outcome {
 	CONNECT_UP,
 	CONNECT_WAIT,		/* for the loop, or the timer */
 	CONNECT_FAILED,		/* the destination's fault: next one */
+	CONNECT_REFUSED,	/* the same, and at once */
 	CONNECT_LOCAL		/* ours: the session fails */
 };
 
@@ -51,6 +52,10 @@ no_source(const struct config_remote *r)
 	return missing;
 }
 
+/*
+ * A relay has its own ways with anything but a shortage: it may be that only
+ * this destination cannot be reached from here.
+ */
 static bool
 is_local(const struct session *s, int error)
 {
@@ -65,51 +70,42 @@ is_local(const struct session *s, int error)
 		return true;
 	case EADDRINUSE:
 	case EAGAIN:			/* UNIX: its backlog is full */
-		return ip;
+		return ip && s->forward == NULL;
 	case EADDRNOTAVAIL:
-		return ip && (s->setup->config->local.len != 0 ||
+		return ip && s->forward == NULL && (s->setup->config->local.len != 0 ||
 		    !no_source(r));
 	}
 	return false;
 }
 
-static void
-local_failure(struct session *s, int error)
+void
+connect_drop(struct session *s)
 {
-	struct worker *w = session_worker(s);
-	unsigned held;
-
-	if (log_allow(&w->limit_local, ev_now(w->ev), EV_SECOND, 1, &held)) {
-		if (error == EMFILE || error == ENFILE)
-			log_warn("out of descriptors");
-		else
-			log_warn("connect to %s: %s", remote_of(s)->text,
-			    strerror(error));
-	}
-	session_close(s, END_LOCAL);
-}
-
-static void
-connect_failed(struct session *s, const char *reason)
-{
-	struct pick *pick = s->setup->pick;
-	size_t i = (size_t)s->remote;
-
-	if (pick_failed(pick, i, ev_now(session_worker(s)->ev)))
-		log_warn("destination %s failed: %s", remote_of(s)->text,
-		    reason);
-	pick_release(pick, &s->way, i);
-	s->remote = -1;
 	session_drop(s, REMOTE);
 	flow_clear(session_worker(s), &s->flow[REMOTE]);
-	if (pick_tried(pick, &s->way, i) == -1)
-		session_close(s, END_LOCAL);
 }
 
 static enum outcome
 outcome_of(const struct session *s, int error)
 {
 	return is_local(s, error) ? CONNECT_LOCAL : CONNECT_FAILED;
+}
+
+static enum outcome
+outcome_at_once(const struct session *s, int error)
+{
+	return is_local(s, error) ? CONNECT_LOCAL : CONNECT_REFUSED;
+}
+
+/* Where it goes: mostly the configuration says it. */
+static const struct net_addr *
+address_of(const struct session *s, const struct config_remote *r,
+    struct net_addr *made)
+{
+	if (s->forward == NULL || !s->forward->made)
+		return &r->addr;
+	net_name_addr(&s->forward->server, made);
+	return made;
 }
 
 /* ---- one attempt */
@@ -127,39 +123,57 @@ connect_bind(const struct net_addr *local, int fd)
 	return bind(fd, &local->sa, local->len);
 }
 
-static void
-connect_options(const struct session *s, const struct config_remote *r, int fd)
+/* Errors do not matter, but where the file asks for something in so many
+ * words. */
+static int
+connect_options(const struct session *s, int family, int fd)
 {
 	static const int on = 1;
-	int family = r->addr.sa.sa_family;
 
+	if (s->relay->conf != NULL)
+		return forward_options(s, family, fd);
 	if (family == AF_UNIX)
-		return;
+		return 0;
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 	net_nodelay(fd);
-	if (s->dscp >= 0)
-		net_dscp(fd, family, s->dscp);
+	if (s->relay->dscp >= 0)
+		net_dscp(fd, family, s->relay->dscp);
+	return 0;
+}
+
+static int
+connect_socket(struct session *s, int family, int protocol)
+{
+	int fd;
+
+	if (s->forward == NULL || s->forward->bound == -1)
+		return net_socket(family, SOCK_STREAM, protocol);
+	fd = s->forward->bound;
+	s->forward->bound = -1;
+	return fd;
 }
 
 static enum outcome
-connect_open(struct session *s, const struct config_remote *r)
+connect_open(struct session *s, const struct config_remote *r,
+    const struct net_addr *to)
 {
 	const struct net_addr *local = &s->setup->config->local;
-	int family = r->addr.sa.sa_family;
-	int fd = net_socket(family, SOCK_STREAM, r->protocol);
+	int family = to->sa.sa_family;
+	int fd = connect_socket(s, family, r->protocol);
 
 	if (fd == -1)
-		return outcome_of(s, errno);
+		return outcome_at_once(s, errno);
 	stream_init(&s->stream[REMOTE], fd);
-	connect_options(s, r, fd);
+	if (connect_options(s, family, fd) == -1)
+		return outcome_at_once(s, errno);
 	if (local->len != 0 && local->sa.sa_family == family &&
 	    connect_bind(local, fd) == -1)
 		return CONNECT_LOCAL;
-	if (connect(fd, &r->addr.sa, r->addr.len) == 0)
+	if (connect(fd, &to->sa, to->len) == 0)
 		return CONNECT_UP;
 	if (errno == EINPROGRESS || errno == EINTR)
 		return CONNECT_WAIT;
-	return outcome_of(s, errno);
+	return outcome_at_once(s, errno);
 }
 
 static size_t
@@ -187,7 +201,7 @@ not_yet(void)
  */
 static enum outcome
 connect_eager(struct session *s, const struct config_remote *r,
-    enum outcome so_far, struct first *first)
+    const struct net_addr *to, enum outcome so_far, struct first *first)
 {
 	struct worker *w = session_worker(s);
 	struct stream *remote = &s->stream[REMOTE];
@@ -197,8 +211,8 @@ connect_eager(struct session *s, const struct config_remote *r,
 	ssize_t sent;
 
 	if (size + n == 0) {
-		if (so_far == CONNECT_UP || connect(remote->fd, &r->addr.sa,
-		    r->addr.len) == 0 || errno == EISCONN)
+		if (so_far == CONNECT_UP || connect(remote->fd, &to->sa,
+		    to->len) == 0 || errno == EISCONN)
 			return CONNECT_UP;
 		return errno == EALREADY || errno == EINPROGRESS ||
 		    errno == EINTR ? CONNECT_WAIT : outcome_of(s, errno);
@@ -231,8 +245,10 @@ send_head(struct session *s, const struct config_remote *r)
 		return CONNECT_UP;
 	n = stream_write(&w->env, &s->stream[REMOTE],
 	    head + s->facts->head_sent, size - s->facts->head_sent);
-	if (n == -1 && !not_yet())
+	if (n == -1 && !not_yet()) {
+		session_set(s, SESSION_REMOTE_PROXY);	/* that is, while */
 		return CONNECT_FAILED;
+	}
 	if (n > 0)
 		s->facts->head_sent = (uint8_t)(s->facts->head_sent + n);
 	if (s->facts->head_sent == size)
@@ -264,6 +280,7 @@ handshake(struct session *s, const struct config_remote *r)
 	case TLS_DONE:
 		w->handshakes = true;
 		worker_untidy(w);
+		session_phase(s, WHY_SERVER_HANDSHAKE);
 		return CONNECT_UP;
 	case TLS_MORE:
 	case TLS_ASYNC:
@@ -279,8 +296,10 @@ static enum outcome
 established(struct session *s)
 {
 	const struct config_remote *r = remote_of(s);
-	enum outcome o = send_head(s, r);
+	enum outcome o;
 
+	session_phase(s, WHY_CONNECTED);
+	o = send_head(s, r);
 	return o == CONNECT_UP ? handshake(s, r) : o;
 }
 
@@ -290,37 +309,18 @@ static enum outcome
 attempt(struct session *s, struct first *first)
 {
 	const struct config_remote *r = remote_of(s);
+	struct net_addr made;
+	const struct net_addr *to = address_of(s, r, &made);
 	enum outcome o;
 
 	s->tries++;
 	session_set(s, SESSION_CONNECT);
 	if (s->facts != NULL)
 		s->facts->head_sent = 0;
-	o = connect_open(s, r);
+	o = connect_open(s, r, to);
 	if (o == CONNECT_UP || o == CONNECT_WAIT)
-		o = connect_eager(s, r, o, first);
+		o = connect_eager(s, r, to, o, first);
 	return o == CONNECT_UP ? established(s) : o;
-}
-
-static void
-all_failed(struct worker *w)
-{
-	unsigned held;
-
-	if (log_allow(&w->limit_all, ev_now(w->ev), EV_SECOND, 1, &held))
-		log_err("all destinations failed, trying all again");
-}
-
-static bool
-choose(struct session *s)
-{
-	bool again = s->way.again;
-
-	s->remote = (int32_t)pick_choose(s->setup->pick, &s->way,
-	    ev_now(session_worker(s)->ev));
-	if (s->way.again && !again)
-		all_failed(session_worker(s));
-	return s->remote != -1;
 }
 
 static bool
@@ -340,9 +340,7 @@ connect_done(struct session *s)
 {
 	const struct config_remote *r = remote_of(s);
 
-	if (pick_succeeded(s->setup->pick, (size_t)s->remote))
-		log_line("destination %s is back", r->text);
-	pick_way_clear(&s->way);
+	s->relay->policy->connected(s);
 	s->whole |= r->protocol == IPPROTO_SCTP;
 	board_add(&pick_cell(s->setup->pick, (size_t)s->remote)->in,
 	    s->flow[CLIENT].bytes);
@@ -366,17 +364,21 @@ another(struct session *s, enum outcome o, struct first *first)
 			session_settle(s);
 		return false;
 	case CONNECT_LOCAL:
-		local_failure(s, error);
+		s->relay->policy->refused(s, error);
+		if (s->state != SESSION_CLOSED && keep(s, first))
+			session_settle(s);
 		return false;
 	case CONNECT_FAILED:
+	case CONNECT_REFUSED:
 		break;
 	}
 	if (error == 0) {
 		snprintf(reason, sizeof(reason), "tls: %s",
 		    stream_tls_reason(&s->stream[REMOTE]));
-		connect_failed(s, reason);
+		s->relay->policy->failed(s, error, reason, false);
 	} else
-		connect_failed(s, strerror(error));
+		s->relay->policy->failed(s, error, strerror(error),
+		    o == CONNECT_REFUSED);
 	return s->state != SESSION_CLOSED;
 }
 
@@ -387,8 +389,14 @@ connect_start(struct session *s, size_t n)
 
 	session_set(s, SESSION_CONNECT);
 	for (unsigned tries = 0; tries < TRIES; tries++) {
-		if (!choose(s)) {
-			session_close(s, END_NO_DESTINATION);
+		switch (s->relay->policy->choose(s)) {
+		case CHOICE_MADE:
+			break;
+		case CHOICE_LATER:
+			if (keep(s, &first))
+				session_settle(s);
+			return;
+		case CHOICE_NONE:
 			return;
 		}
 		if (!another(s, attempt(s, &first), &first))
@@ -405,6 +413,7 @@ static void
 client_event(struct session *s, enum session_event what)
 {
 	struct stream *client = &s->stream[CLIENT];
+	int error;
 
 	switch (what) {
 	case EVENT_READ:
@@ -412,13 +421,14 @@ client_event(struct session *s, enum session_event what)
 	case EVENT_WRITE:
 		if (stream_flush(&session_worker(s)->env, client) == -1 &&
 		    errno != EAGAIN) {
-			session_close(s, END_CLIENT);
+			session_broken(s, CLIENT, errno);
 			return;
 		}
 		break;
 	case EVENT_ERROR:
-		if (net_error(client->fd) != 0) {
-			session_close(s, END_CLIENT);
+		error = net_error(client->fd);
+		if (error != 0) {
+			session_broken(s, CLIENT, error);
 			return;
 		}
 		/* FALLTHROUGH */
@@ -463,7 +473,8 @@ void
 connect_late(struct session *s)
 {
 	if (s->remote != -1)
-		connect_failed(s, strerror(ETIMEDOUT));
+		s->relay->policy->failed(s, ETIMEDOUT, strerror(ETIMEDOUT),
+		    false);
 	if (s->state != SESSION_CLOSED)
 		connect_start(s, 0);
 }

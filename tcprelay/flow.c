@@ -19,13 +19,42 @@
 #define FLOW_BULK	16384u
 #define FLOW_RUN	2
 
+/* Of buffers that were set: so many of them are kept, and so many are left
+ * when reading goes on. */
+#define FLOW_BUFFERS	256u
+#define FLOW_BUFFERS_LOW 32u
+
+static size_t
+flow_mark(const struct flow *f)
+{
+	return f->mark == 0 ? FLOW_MARK : f->mark * (size_t)1024;
+}
+
 static void
 flow_set_full(struct flow *f)
 {
-	if (f->pipe != NULL || f->held.len > FLOW_MARK - FLOW_LEAST)
+	size_t mark = flow_mark(f), low = f->mark == 0 ? mark / 2 :
+	    mark / (FLOW_BUFFERS / FLOW_BUFFERS_LOW);
+
+	if (f->pipe != NULL || f->held.len > mark - FLOW_LEAST)
 		f->full = true;
-	else if (f->held.len < FLOW_MARK / 2)
+	else if (f->held.len < low)
 		f->full = false;
+}
+
+void
+flow_limit(struct flow *f, bool splice, int buffer)
+{
+	size_t mark = FLOW_MARK;
+
+	f->copies = !splice;
+	if (buffer <= 0)
+		return;
+	if ((size_t)buffer < FLOW_MARK / FLOW_BUFFERS)
+		mark = FLOW_BUFFERS * (size_t)buffer;
+	if (mark < 2 * FLOW_LEAST)
+		mark = 2 * FLOW_LEAST;	/* a record must fit */
+	f->mark = (uint16_t)(mark / 1024);
 }
 
 int
@@ -181,7 +210,7 @@ flow_copy(struct worker *w, struct flow *f, struct stream *from,
     struct stream *to, bool *moved)
 {
 	bool direct = buf_empty(&f->held);
-	size_t n = 0, room = FLOW_MARK - f->held.len;
+	size_t n = 0, room = flow_mark(f) - f->held.len;
 	size_t size = direct || room < FLOW_STEP ? room : FLOW_STEP;
 	uint8_t *p = direct ? w->copy + WORKER_HEAD :
 	    buf_room(w->env.pool, &f->held, size);
@@ -204,7 +233,8 @@ flow_copy(struct worker *w, struct flow *f, struct stream *from,
 	if (n != 0) {
 		f->bytes += n;
 		*moved = true;
-		if (w->pipes != NULL && stream_plain(from) && stream_plain(to))
+		if (w->pipes != NULL && !f->copies && stream_plain(from) &&
+		    stream_plain(to))
 			flow_judge_copy(f, n, size);
 		if (direct)
 			r = flow_give(w, f, to, p, n, moved);
@@ -232,7 +262,8 @@ flow_splice(struct worker *w, struct flow *f, struct stream *from,
 		f->splice = false;
 		return flow_copy(w, f, from, to, moved);
 	}
-	n = splice_in(f->pipe, from->fd, SPLICE_PIPE);
+	n = splice_in(f->pipe, from->fd, f->mark == 0 ? SPLICE_PIPE :
+	    flow_mark(f));
 	if (n > 0) {
 		f->bytes += (uint64_t)n;
 		*moved = true;

@@ -22,6 +22,8 @@ struct flow {
 	bool		 full;		/* at the mark: no reading until half */
 	bool		 splice;	/* in bulk */
 	uint8_t		 run;		/* reads in a row that change splice */
+	bool		 copies;	/* never in bulk */
+	uint16_t	 mark;		/* KiB kept at the most; 0: as usual */
 };
 
 enum flow_result {
@@ -35,6 +37,13 @@ static inline bool
 flow_empty(const struct flow *f)
 {
 	return buf_empty(&f->held) && f->pipe == NULL;
+}
+
+/* Bytes read that were not written. */
+static inline uint64_t
+flow_held(const struct flow *f)
+{
+	return f->held.len + (f->pipe != NULL ? f->pipe->held : 0);
 }
 
 /* Does it wait for from to become readable? */
@@ -53,5 +62,10 @@ enum flow_result flow_move(struct worker *, struct flow *, struct stream *from,
 /* Keep n bytes that cannot be written yet. -1: memory is out. */
 int	 flow_keep(struct worker *, struct flow *, const uint8_t *p, size_t n);
 void	 flow_clear(struct worker *, struct flow *);
+/*
+ * Before the first byte: whether to splice, and what is kept at the most if
+ * the sockets' buffers were set to that many bytes (0: they were not).
+ */
+void	 flow_limit(struct flow *, bool splice, int buffer);
 
 #endif

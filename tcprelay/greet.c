@@ -43,7 +43,7 @@ greet_done(struct session *s)
 		n = stream_read(&w->env, client, w->copy + WORKER_HEAD,
 		    WORKER_COPY);
 		if (n == -1 && errno != EAGAIN) {
-			session_close(s, END_CLIENT);
+			session_broken(s, CLIENT, errno);
 			return;
 		}
 		if (n == -1)
@@ -60,10 +60,10 @@ greet_failed(struct session *s, const char *reason)
 {
 	char peer[NET_TEXT];
 
-	if (greet_allow(session_worker(s)))
+	if (s->forward == NULL && greet_allow(session_worker(s)))
 		log_line("tls handshake with %s failed: %s",
 		    net_name_text(&s->facts->src, peer), reason);
-	session_close(s, END_HANDSHAKE);
+	session_fail(s, REASON_TLS_ERROR, 0, reason);
 }
 
 void
@@ -80,7 +80,7 @@ greet_handshake(struct session *s, enum side side, enum session_event what)
 	}
 	if (what == EVENT_WRITE && stream_flush(&w->env, client) == -1 &&
 	    errno != EAGAIN) {
-		session_close(s, END_CLIENT);
+		session_broken(s, CLIENT, errno);
 		return;
 	}
 	s->moved = ev_now(w->ev);
@@ -88,6 +88,7 @@ greet_handshake(struct session *s, enum side side, enum session_event what)
 	case TLS_DONE:
 		w->handshakes = true;
 		worker_untidy(w);
+		session_phase(s, WHY_HANDSHAKE);
 		greet_done(s);
 		break;
 	case TLS_FAILED:
@@ -101,6 +102,15 @@ greet_handshake(struct session *s, enum side side, enum session_event what)
 }
 
 static void
+greet_no_server(struct session *s)
+{
+	if (s->forward != NULL)
+		session_fail(s, REASON_TLS_SERVER, 0, NULL);
+	else
+		greet_failed(s, "no certificate");
+}
+
+static void
 greet_tls(struct session *s)
 {
 	session_set(s, SESSION_HANDSHAKE);
@@ -109,13 +119,13 @@ greet_tls(struct session *s)
 		greet_failed(s, "not a TLS record");
 		return;
 	}
-	if (s->setup->server == NULL) {
-		greet_failed(s, "no certificate");
+	if (s->relay->server == NULL) {
+		greet_no_server(s);
 		return;
 	}
-	if (stream_tls_accept(&s->stream[CLIENT], s->setup->server,
+	if (stream_tls_accept(&s->stream[CLIENT], s->relay->server,
 	    s->versions, s->psk) == -1) {
-		session_close(s, END_LOCAL);
+		session_fail(s, REASON_TLS_ACCEPT, ENOMEM, NULL);
 		return;
 	}
 	stream_tls_notify(&s->stream[CLIENT], session_signed, s);

@@ -210,8 +210,11 @@ member_use(struct member *m, uint32_t use)
 {
 	bool more = use > m->use;
 
+	/* Hosts that several relays have are one row: others count there. */
+	atomic_store_explicit(&m->cell->use, atomic_load_explicit(
+	    &m->cell->use, memory_order_relaxed) + use - m->use,
+	    memory_order_relaxed);
 	m->use = use;
-	atomic_store_explicit(&m->cell->use, use, memory_order_relaxed);
 	if (m->place == 0)
 		return;
 	if (more)
@@ -262,7 +265,8 @@ member_unref(struct member *m)
 static void
 member_cell(struct member *m, struct board_cell *cell)
 {
-	atomic_store_explicit(&cell->use, m->use, memory_order_relaxed);
+	atomic_store_explicit(&cell->use, atomic_load_explicit(&cell->use,
+	    memory_order_relaxed) + m->use, memory_order_relaxed);
 	atomic_store_explicit(&cell->dead, m->state != MEMBER_UP,
 	    memory_order_relaxed);
 	board_add(&cell->total, board_get(&m->cell->total));
@@ -512,6 +516,12 @@ pick_choose(struct pick *p, struct pick_way *way, uint64_t now)
 	}
 	member_use(m, m->use + 1);
 	return i;
+}
+
+void
+pick_take(struct pick *p, size_t i)
+{
+	member_use(p->members[i], p->members[i]->use + 1);
 }
 
 bool

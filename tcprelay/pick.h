@@ -50,6 +50,8 @@ void		 pick_adopt(struct pick *p, struct pick *former);
  * all had failed and are tried again.
  */
 int		 pick_choose(struct pick *, struct pick_way *, uint64_t now);
+/* The same for a choice that somebody else made: i. */
+void		 pick_take(struct pick *, size_t i);
 /* Verdicts on index i that pick_choose gave. Each says whether the world
  * changed, that is, whether there is something to log. The use stays. */
 bool		 pick_failed(struct pick *, size_t i, uint64_t now);

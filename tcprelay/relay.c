@@ -6,16 +6,59 @@
 
 #include "session.h"
 
-static const enum session_end failures[SIDES] = {
-	[CLIENT] = END_CLIENT,
-	[REMOTE] = END_REMOTE,
-};
-
 /* The reading end has ended and the other side was told. */
 static bool
 finished(const struct session *s, enum side side)
 {
 	return s->stream[side].eof && s->stream[side_other(side)].shut;
+}
+
+static enum why_who
+who_is(enum side side)
+{
+	return side == CLIENT ? WHY_CLIENT : WHY_SERVER;
+}
+
+static void
+relay_ended(struct session *s, enum side side)
+{
+	static const enum why_phase phases[SIDES] = { WHY_CLIENT_END,
+	    WHY_SERVER_END };
+	struct forward *f = s->forward;
+
+	if (f == NULL || f->phase[phases[side]] != 0)
+		return;
+	session_phase(s, phases[side]);
+	if (f->phase[phases[side_other(side)]] == 0)
+		f->who = who_is(side);
+	if (!flow_empty(&s->flow[side]))
+		f->late = true;
+}
+
+/*
+ * For a relay a side that went away has ended: what it sent before is still
+ * for the other one. false: there is nothing more to do.
+ */
+static bool
+relay_outlives(struct session *s, enum side side, int error)
+{
+	enum side other = side_other(side);
+
+	if (s->forward == NULL || (error != ECONNRESET && error != EPIPE))
+		return false;
+	relay_ended(s, side);
+	if (flow_empty(&s->flow[side]) || s->stream[side].eof ||
+	    s->stream[other].shut)
+		return false;
+	s->stream[side].eof = s->stream[side].shut = true;
+	s->stream[side].blocked = false;
+	s->stream[other].eof = true;	/* nobody is there to read it */
+	flow_clear(session_worker(s), &s->flow[other]);
+	s->whole = true;
+	if (!s->hung[side])
+		session_hung(s, side);
+	session_settle(s);
+	return true;
 }
 
 /*
@@ -26,10 +69,12 @@ static void
 relay_failed(struct session *s, enum side side)
 {
 	bool moved = false;
+	int error = errno;
 
 	(void)flow_move(session_worker(s), &s->flow[side], &s->stream[side],
 	    &s->stream[side_other(side)], false, true, &moved);
-	session_close(s, failures[side]);
+	if (!relay_outlives(s, side, error))
+		session_broken(s, side, error);
 }
 
 /* false: the session is closed. */
@@ -46,12 +91,17 @@ relay_move(struct session *s, enum side side, bool readable, bool writable)
 
 	if (moved)
 		s->moved = ev_now(w->ev);
+	if (s->forward != NULL)
+		forward_moved(s, side);
 	if (f->bytes != before) {
 		struct board_cell *cell = pick_cell(s->setup->pick,
 		    (size_t)s->remote);
 
 		board_add(side == CLIENT ? &cell->in : &cell->out,
 		    f->bytes - before);
+		if (before == 0)
+			session_phase(s, side == CLIENT ? WHY_FIRST_REQUEST :
+			    WHY_FIRST_RESPONSE);
 	}
 	switch (r) {
 	case FLOW_GOOD:
@@ -80,6 +130,8 @@ relay_pass_end(struct session *s, enum side side)
 	struct stream *to = &s->stream[other];
 	bool last = finished(s, other);
 
+	if (s->stream[side].eof)
+		relay_ended(s, side);
 	if (!s->stream[side].eof || to->shut || to->blocked ||
 	    !flow_empty(&s->flow[side]))
 		return true;

@@ -14,14 +14,15 @@
 #define PEEK_TIME	(3 * EV_SECOND)
 #define DRAIN_READS	16		/* before an orderly close */
 #define VAIN		8		/* records come in pieces */
+#define SHORT_TIME	EV_SECOND
 
 static_assert(ENDS <= BOARD_ENDS && (int)END_KILLED == BOARD_KILLED,
     "reasons on the board");
 
-/* Which deadline a state has: a time of the setup, or a fixed one. */
+/* Which deadline a state has: a time of the relay, or a fixed one. */
 static const struct state {
 	const char	*name;
-	size_t		 timeout;	/* offset in struct setup, 0: fixed */
+	size_t		 timeout;	/* offset in struct relay, 0: fixed */
 	uint64_t	 fixed;		/* ns, 0: none */
 	void		(*step)(struct session *, enum side,
 			    enum session_event);
@@ -29,13 +30,17 @@ static const struct state {
 } states[] = {
 	[SESSION_NEW] = { "new", 0, 0, NULL, NULL },
 	[SESSION_PROXYHDR] = { "proxy header",
-	    offsetof(struct setup, handshake), 0, greet_proxy, greet_late },
+	    offsetof(struct relay, handshake), 0, greet_proxy, greet_late },
 	[SESSION_PEEK] = { "peek", 0, PEEK_TIME, greet_peek, greet_late },
 	[SESSION_HANDSHAKE] = { "handshake",
-	    offsetof(struct setup, handshake), 0, greet_handshake,
+	    offsetof(struct relay, handshake), 0, greet_handshake,
 	    greet_late },
 	[SESSION_CONNECT] = { "connect",
-	    offsetof(struct setup, connect), 0, connect_event, connect_late },
+	    offsetof(struct relay, connect), 0, connect_event, connect_late },
+	[SESSION_BIND] = { "bind",
+	    offsetof(struct relay, connect), 0, connect_event, forward_late },
+	[SESSION_SHORT] = { "short of descriptors", 0, SHORT_TIME,
+	    connect_event, forward_late },
 	[SESSION_REMOTE_PROXY] = { "sending a proxy header", 0, 0,
 	    connect_event, connect_late },
 	[SESSION_REMOTE_HANDSHAKE] = { "handshake with the destination", 0, 0,
@@ -128,6 +133,10 @@ session_free(struct worker *w, struct session *s)
 		s->facts->next = w->idle_facts;
 		w->idle_facts = s->facts;
 	}
+	if (s->forward != NULL) {
+		s->forward->next = w->idle_forwards;
+		w->idle_forwards = s->forward;
+	}
 	setup_unref(s->setup);
 	s->setup = NULL;
 	s->next = w->idle;
@@ -146,12 +155,29 @@ facts_alloc(struct worker *w)
 	return f;
 }
 
+static struct forward *
+forward_alloc(struct worker *w)
+{
+	struct forward *f = w->idle_forwards;
+
+	if (f == NULL)
+		f = malloc(sizeof(*f));
+	else
+		w->idle_forwards = f->next;
+	if (f != NULL) {
+		memset(f, 0, sizeof(*f));
+		f->bound = -1;
+	}
+	return f;
+}
+
 void
 session_free_all(struct worker *w)
 {
 	struct session *s;
 	struct slab *slab;
 	struct facts *f;
+	struct forward *forward;
 
 	while ((s = w->again) != NULL) {
 		w->again = s->again;
@@ -165,6 +191,10 @@ session_free_all(struct worker *w)
 	while ((f = w->idle_facts) != NULL) {
 		w->idle_facts = f->next;
 		free(f);
+	}
+	while ((forward = w->idle_forwards) != NULL) {
+		w->idle_forwards = forward->next;
+		free(forward);
 	}
 }
 
@@ -287,12 +317,26 @@ static const struct ev_ops side_ops[SIDES] = {
 
 static void session_timer_cb(void *);
 
+/* At due; UINT64_MAX: never. */
+static void
+session_look(struct session *s, uint64_t due)
+{
+	struct worker *w = session_worker(s);
+	uint64_t now;
+
+	if (due == UINT64_MAX)
+		return;
+	now = ev_now(w->ev);
+	ev_timer_set(w->ev, &s->timer, due > now ? due - now : 0,
+	    session_timer_cb, s);
+}
+
 /* The timer fires at or before what is due; later is found out then. */
 static void
 session_arm(struct session *s)
 {
 	struct worker *w = session_worker(s);
-	uint64_t idle = s->setup->idle, due = s->deadline, now;
+	uint64_t idle = s->relay->idle, due = s->deadline;
 
 	if (idle != 0 && (due == 0 || s->moved + idle < due))
 		due = s->moved + idle;
@@ -301,11 +345,8 @@ session_arm(struct session *s)
 			ev_timer_stop(w->ev, &s->timer);
 		return;
 	}
-	if (ev_timer_pending(&s->timer) && s->timer.due <= due)
-		return;
-	now = ev_now(w->ev);
-	ev_timer_set(w->ev, &s->timer, due > now ? due - now : 0,
-	    session_timer_cb, s);
+	if (!ev_timer_pending(&s->timer) || s->timer.due > due)
+		session_look(s, due);
 }
 
 static void
@@ -316,10 +357,19 @@ session_timer_cb(void *ctx)
 
 	if (s->deadline != 0 && now >= s->deadline)
 		states[s->state].late(s);
-	else if (s->setup->idle != 0 && now >= s->moved + s->setup->idle)
+	else if (s->relay->idle != 0 && now >= s->moved + s->relay->idle)
 		session_close(s, END_IDLE);
-	if (s->state != SESSION_CLOSED)
-		session_settle(s);
+	else if (s->forward != NULL && now >= forward_due(s))
+		session_close(s, END_IDLE);
+	if (s->state == SESSION_CLOSED)
+		return;
+	session_settle(s);
+	/* One direction waits while the other one moves: nobody arms for
+	 * that, but who looks has to look again in time. */
+	if (s->forward != NULL && s->state != SESSION_CLOSED &&
+	    (!ev_timer_pending(&s->timer) ||
+	    forward_due(s) < s->timer.due))
+		session_look(s, forward_due(s));
 }
 
 void
@@ -347,7 +397,7 @@ session_set(struct session *s, enum session_state state)
 		break;
 	}
 	if (to->timeout != 0)
-		memcpy(&time, (const char *)s->setup + to->timeout,
+		memcpy(&time, (const char *)s->relay + to->timeout,
 		    sizeof(time));
 	s->deadline = time != 0 ? now + time : 0;
 }
@@ -368,6 +418,9 @@ side_interest(const struct session *s, enum side side)
 	case SESSION_CONNECT:
 	case SESSION_REMOTE_PROXY:
 		return side == CLIENT ? want : EV_WRITE;
+	case SESSION_BIND:
+	case SESSION_SHORT:
+		return want;
 	case SESSION_REMOTE_HANDSHAKE:
 		return side == CLIENT || t->waiting ? want : want | EV_READ;
 	case SESSION_RELAY:
@@ -450,19 +503,20 @@ session_hung(struct session *s, enum side side)
 static void
 listener_use(struct session *s, int by)
 {
-	_Atomic uint32_t *use = &s->listener->use;
+	_Atomic uint32_t *use = &s->relay->cell->use;
 
 	atomic_store_explicit(use, atomic_load_explicit(use,
 	    memory_order_relaxed) + (uint32_t)by, memory_order_relaxed);
 }
 
-static int8_t
-listener_dscp(const struct worker *w, uint32_t listener)
+/* Diverted connections arrive at addresses that are not the listener's. */
+static bool
+facts_local(const struct session *s, const struct spawnd_conn *c)
 {
-	const struct spawnd_conf *conf = &w->now->compiled->broker;
+	const struct config_relay *r = s->relay->conf;
 
-	return listener < conf->nlisteners ?
-	    (int8_t)conf->listeners[listener].dscp : -1;
+	return c->local.ss_family != 0 &&
+	    (r == NULL || r->original != ORIGINAL_LOCAL);
 }
 
 static void
@@ -478,45 +532,57 @@ facts_set(struct session *s, const struct spawnd_conn *c)
 	memcpy(f->realm, c->realm, sizeof(f->realm));
 	net_name_set(&f->src, (const struct sockaddr *)&c->peer,
 	    sizeof(c->peer));
-	if (c->local.ss_family != 0)
+	if (facts_local(s, c))
 		net_name_set(&f->dst, (const struct sockaddr *)&c->local,
 		    sizeof(c->local));
-	else if (net_local(c->fd, &local) == 0)
+	else if (s->relay->local && net_local(c->fd, &local) == 0)
 		net_name_set(&f->dst, &local.sa, local.len);
+}
+
+/* What else a session needs to be told of. */
+static bool
+session_equip(struct session *s, const struct spawnd_conn *c)
+{
+	struct worker *w = session_worker(s);
+
+	if (s->relay->facts || c->versions != 0 ||
+	    (c->flags & (SPAWND_HAPROXY | SPAWND_TLS_AUTO)) != 0) {
+		if ((s->facts = facts_alloc(w)) == NULL)
+			return false;
+	}
+	return s->relay->conf == NULL ||
+	    (s->forward = forward_alloc(w)) != NULL;
 }
 
 int
 session_open(struct worker *w, const struct spawnd_conn *c)
 {
 	struct session *s = session_alloc(w);
-	bool facts = w->now->facts || c->versions != 0 ||
-	    (c->flags & (SPAWND_HAPROXY | SPAWND_TLS_AUTO)) != 0;
 
 	if (s == NULL)
 		return -1;
 	s->setup = w->now;
 	s->setup->refs++;
-	if (facts && (s->facts = facts_alloc(w)) == NULL) {
+	s->relay = setup_relay(s->setup, c->listener);
+	if (!session_equip(s, c)) {
 		session_free(w, s);
 		errno = ENOMEM;
 		return -1;
 	}
 	w->counter++;
-	s->listener = setup_listener(s->setup, c->listener);
 	listener_use(s, 1);
-	if (facts)
+	if (s->facts != NULL)
 		facts_set(s, c);
 	stream_init(&s->stream[CLIENT], c->fd);
 	s->stream[REMOTE].fd = -1;
 	s->remote = -1;
 	s->moved = ev_now(w->ev);
-	s->greet_by = s->moved + s->setup->handshake;
+	s->greet_by = s->moved + s->relay->handshake;
 	s->copy = own_copy(w->own, c);
 	s->proxied = (c->flags & SPAWND_HAPROXY) != 0;
 	s->tls_auto = (c->flags & SPAWND_TLS_AUTO) != 0;
 	s->psk = (c->flags & SPAWND_TLS_PSK) != 0;
 	s->versions = (uint8_t)c->versions;
-	s->dscp = listener_dscp(w, c->listener);
 	s->whole = c->protocol == IPPROTO_SCTP;
 	if ((s->next = w->sessions) != NULL)
 		s->next->prev = s;
@@ -613,6 +679,26 @@ session_unlink(struct session *s)
 }
 
 void
+session_fail(struct session *s, enum relay_reason reason, int error,
+    const char *text)
+{
+	if (s->forward != NULL && s->state != SESSION_CLOSED)
+		s->forward->end = (struct relay_end){ reason, error, text };
+	session_close(s, relay_reasons[reason].end);
+}
+
+void
+session_broken(struct session *s, enum side side, int error)
+{
+	if (s->forward == NULL)
+		session_close(s, side == CLIENT ? END_CLIENT : END_REMOTE);
+	else if (error == ECONNRESET || error == EPIPE || error == ENOTCONN)
+		session_fail(s, REASON_DONE, 0, NULL);
+	else
+		session_fail(s, REASON_BUFFER_ERROR, error, NULL);
+}
+
+void
 session_close(struct session *s, enum session_end end)
 {
 	struct worker *w = session_worker(s);
@@ -621,12 +707,13 @@ session_close(struct session *s, enum session_end end)
 
 	if (s->state == SESSION_CLOSED)
 		return;
-	sesslog_end(s, end);
+	if (s->forward != NULL)
+		forward_end(s, end);
+	else
+		sesslog_end(s, end);
 	session_set(s, SESSION_CLOSED);
 	ev_timer_stop(w->ev, &s->timer);
-	if (s->remote != -1)
-		pick_release(s->setup->pick, &s->way, (size_t)s->remote);
-	pick_way_clear(&s->way);
+	s->relay->policy->over(s);
 	listener_use(s, -1);
 	/* Counted before anybody can see the end: who comes again at once
 	 * finds the place that he has left. */

@@ -9,6 +9,9 @@
 #include <stdint.h>
 
 #include "flow.h"
+#include "reason.h"
+#include "route.h"
+#include "tell.h"
 #include "worker.h"
 
 /* Index of streams, and of the flows that read them. */
@@ -26,6 +29,8 @@ enum session_state {
 	SESSION_PEEK,		/* TLS or plain? */
 	SESSION_HANDSHAKE,	/* TLS with the client */
 	SESSION_CONNECT,
+	SESSION_BIND,		/* the parent is asked for a socket */
+	SESSION_SHORT,		/* no descriptors: once more in a while */
 	SESSION_REMOTE_PROXY,	/* sending the rest of a PROXY header */
 	SESSION_REMOTE_HANDSHAKE,
 	SESSION_RELAY,
@@ -55,12 +60,34 @@ struct facts {
 };
 
 /*
+ * Of a relay's session: its way to a server, what is told of it later, and
+ * why it ended. Its number is the one of its facts, which it always has.
+ */
+struct forward {
+	struct forward	*next;		/* while on the free list */
+	struct route	 route;
+	struct net_name	 server;	/* chosen; family 0: none yet */
+	struct relay_end end;		/* set before session_close() */
+	uint64_t	 connect_by;	/* the last attempt ends, ns */
+	/* When it was, ev_now(); 0: it was not. */
+	uint64_t	 phase[WHY_PHASES];
+	/* Of what waits for a slow reader: the progress, and when there was
+	 * one; by the side that was read. */
+	uint64_t	 written[SIDES], stalled[SIDES];
+	int		 bound;		/* socket of the parent; -1 */
+	enum why_who	 who;		/* ended it */
+	bool		 made;		/* the address is none of a remote */
+	bool		 late;		/* the end had to wait for a write */
+	uint8_t		 shortages;	/* of descriptors */
+};
+
+/*
  * Owned by its worker: on its list until closed. Memory is returned at the
  * end of the round in which it was closed, see session_again().
  */
 struct session {
 	struct setup	*setup;		/* a reference, and so is */
-	struct board_cell *listener;	/* where it is counted */
+	struct relay	*relay;		/* of its listener */
 	struct session	*prev, *next;
 	struct session	*again;		/* next one on that list */
 	struct stream	 stream[SIDES];
@@ -70,13 +97,13 @@ struct session {
 	uint64_t	 deadline;	/* of the state, 0: none */
 	uint64_t	 copy;		/* own_copy() */
 	uint64_t	 greet_by;	/* of PROXYHDR, PEEK, HANDSHAKE */
-	struct pick_way	 way;
+	struct pick_way	 way;		/* of tcprelay's policy */
 	struct facts	*facts;		/* NULL: nobody wants to know */
+	struct forward	*forward;	/* NULL: of tcprelay's own language */
 	int32_t		 remote;	/* index, -1: none assigned */
 	uint32_t	 tries;
 	uint8_t		 state;		/* session_set() */
 	uint8_t		 versions;	/* of TLS, 0: plain */
-	int8_t		 dscp;		/* of the listener, -1: unset */
 	uint8_t		 want[SIDES];	/* interest the loop knows */
 	bool		 watched[SIDES];	/* is in the loop */
 	/* Hung up: taken out of the loop, reads never wait. */
@@ -96,6 +123,19 @@ void	 session_free_all(struct worker *);
  * until the end of the round.
  */
 void	 session_close(struct session *, enum session_end);
+/* The same of a relay's session, with its reason. text: what a library said,
+ * NULL. Does nothing but close if there is no relay. */
+void	 session_fail(struct session *, enum relay_reason, int error,
+	    const char *text);
+/* That side is gone: it cannot be read, or written to. */
+void	 session_broken(struct session *, enum side, int error);
+/* Remember when that happened, the first time. */
+static inline void
+session_phase(struct session *s, enum why_phase phase)
+{
+	if (s->forward != NULL && s->forward->phase[phase] == 0)
+		s->forward->phase[phase] = ev_now(s->setup->worker->ev);
+}
 /* The gate: writes the state and its deadline. */
 void	 session_set(struct session *, enum session_state);
 /* After each event: interest, timer, end of streams, as the state wants. */
@@ -120,12 +160,59 @@ void	 greet_handshake(struct session *, enum side, enum session_event);
 void	 connect_event(struct session *, enum side, enum session_event);
 void	 relay_event(struct session *, enum side, enum session_event);
 
+/* ---- where a session goes */
+
+enum choice {
+	CHOICE_MADE,		/* s->remote is set */
+	CHOICE_LATER,		/* somebody is asked, see the state */
+	CHOICE_NONE		/* it is closed */
+};
+
+/*
+ * What tcprelay's language and relayd's do differently on the way to a
+ * destination. Whoever closes the session has named the reason.
+ */
+struct policy {
+	/* The next one to try. */
+	enum choice	(*choose)(struct session *);
+	/* The one in hand cannot be reached; reason is for the log, error
+	 * may be 0. at_once: connecting itself said so. May close. */
+	void		(*failed)(struct session *, int error,
+			    const char *reason, bool at_once);
+	/* Not the destination's fault. May close. */
+	void		(*refused)(struct session *, int error);
+	void		(*connected)(struct session *);
+	/* The session is over. */
+	void		(*over)(struct session *);
+};
+extern const struct policy among_policy;	/* all destinations, pick.h */
+extern const struct policy forward_policy;	/* tables, balance.h */
+
 /* Begin with the first state that the listener asks for. */
 void	 greet_start(struct session *);
 void	 greet_late(struct session *);		/* deadline passed */
 /* Choose and connect; n bytes of the client stand in the worker's buffer. */
 void	 connect_start(struct session *, size_t n);
 void	 connect_late(struct session *);
+/* Leave the destination in hand. */
+void	 connect_drop(struct session *);
+
+/* Make that one of its listener; -1: memory is out. */
+int	 forward_relay(struct setup *, const struct config_relay *);
+/* Rows that were not there before. */
+void	 forward_rows(struct setup *, struct relay *);
+void	 forward_free(struct relay *);
+/* The parent has answered; the descriptor now is ours, -1: error. */
+void	 forward_bound(struct worker *, uint64_t token, int fd, int error);
+void	 forward_late(struct session *);
+/* Of a socket toward a server. */
+int	 forward_options(const struct session *, int family, int fd);
+/* What of the session's own times is due, after those that all have. */
+uint64_t forward_due(const struct session *);
+/* Names the reason, if nobody has. */
+void	 forward_end(struct session *, enum session_end);
+/* After bytes were moved from side, or wait. */
+void	 forward_moved(struct session *, enum side);
 /* Both sides are there. */
 void	 relay_start(struct session *);
 void	 relay_late(struct session *);

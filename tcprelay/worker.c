@@ -28,14 +28,7 @@ setup_new(struct worker *w, struct compiled *c)
 	u->refs = 1;
 	u->compiled = compiled_ref(c);
 	u->config = c->worker;
-	u->idle = u->config->idle * EV_SECOND;
-	u->connect = u->config->connect * EV_SECOND;
-	u->handshake = u->config->handshake * EV_SECOND;
 	u->cleanup = c->worker_common.cleanup * EV_SECOND;
-	u->facts = u->config->log_connections;
-	for (size_t i = 0; i < u->config->nremotes; i++)
-		if (u->config->remotes[i].haproxy != HAPROXY_NO)
-			u->facts = true;
 	u->next = w->setups;
 	w->setups = u;
 	return u;
@@ -51,10 +44,12 @@ setup_unref(struct setup *u)
 	for (link = &u->worker->setups; *link != u; link = &(*link)->next)
 		continue;
 	*link = u->next;
-	for (size_t i = 0; i < u->nlisteners; i++)
-		if (u->listeners[i] != &u->worker->nowhere)
-			board_drop(u->listeners[i]);
-	free(u->listeners);
+	for (size_t i = 0; i < u->nrelays; i++) {
+		forward_free(&u->relays[i]);
+		if (u->relays[i].cell != &u->worker->nowhere)
+			board_drop(u->relays[i].cell);
+	}
+	free(u->relays);
 	pick_free(u->pick);
 	config_tls_free(u->config, u->server, u->clients);
 	keyproc_unref(u->keys);
@@ -62,39 +57,71 @@ setup_unref(struct setup *u)
 	free(u);
 }
 
-/* The row of a destination on the board; NULL: the master has none. */
-static struct board_cell *
-setup_cell(struct worker *w, const struct config_remote *r)
+struct board_cell *
+setup_hold(struct setup *u, uint32_t kind, const char *identity)
 {
-	return board_hold(own_board(w->own), own_column(w->own),
-	    BOARD_DESTINATION, r->identity);
+	struct own *own = u->worker->own;
+
+	return board_hold(own_board(own), own_column(own), kind, identity);
+}
+
+static struct board_cell *
+setup_cell(struct setup *u, const struct config_remote *r)
+{
+	return setup_hold(u, BOARD_DESTINATION, r->identity);
+}
+
+/* ---- relays */
+
+static bool
+haproxy_used(const struct config *config)
+{
+	for (size_t i = 0; i < config->nremotes; i++)
+		if (config->remotes[i].haproxy != HAPROXY_NO)
+			return true;
+	return false;
+}
+
+/* As tcprelay's own language has it: all of them alike. */
+static void
+relay_init(struct setup *u, struct relay *r, const struct listener_conf *l)
+{
+	const struct config *config = u->config;
+	struct board_cell *cell = own_listener(u->worker->own, l);
+
+	r->policy = &among_policy;
+	r->cell = cell != NULL ? cell : &u->worker->nowhere;
+	r->server = u->server;
+	r->idle = config->idle * EV_SECOND;
+	r->connect = config->connect * EV_SECOND;
+	r->handshake = config->handshake * EV_SECOND;
+	r->facts = config->log_connections || haproxy_used(config);
+	r->local = true;
+	r->dscp = l == NULL ? -1 : (int8_t)l->dscp;
 }
 
 static int
-setup_listeners(struct setup *u)
+setup_relays(struct setup *u)
 {
 	const struct spawnd_conf *c = &u->compiled->broker;
 
-	u->listeners = calloc(c->nlisteners + 1, sizeof(*u->listeners));
-	if (u->listeners == NULL)
+	u->relays = calloc(c->nlisteners + 1, sizeof(*u->relays));
+	if (u->relays == NULL)
 		return -1;
 	/* the one more is for what inetd gave us */
-	for (; u->nlisteners <= c->nlisteners; u->nlisteners++) {
-		struct board_cell *cell = own_listener(u->worker->own,
-		    u->nlisteners < c->nlisteners ?
-		    &c->listeners[u->nlisteners] : NULL);
-
-		u->listeners[u->nlisteners] = cell != NULL ? cell :
-		    &u->worker->nowhere;
-	}
+	for (; u->nrelays <= c->nlisteners; u->nrelays++)
+		relay_init(u, &u->relays[u->nrelays], u->nrelays <
+		    c->nlisteners ? &c->listeners[u->nrelays] : NULL);
+	for (size_t i = 0; i < u->config->nrelays; i++)
+		if (forward_relay(u, &u->config->relays[i]) == -1)
+			return -1;
 	return 0;
 }
 
-struct board_cell *
-setup_listener(const struct setup *u, uint32_t index)
+struct relay *
+setup_relay(const struct setup *u, uint32_t index)
 {
-	return index < u->nlisteners ? u->listeners[index] :
-	    &u->worker->nowhere;
+	return &u->relays[index < u->nrelays ? index : u->nrelays - 1];
 }
 
 static int
@@ -110,7 +137,7 @@ setup_pick(struct setup *u)
 		entries[i] = (struct pick_entry){
 			.identity = config->remotes[i].identity,
 			.weight = config->remotes[i].weight,
-			.cell = setup_cell(u->worker, &config->remotes[i])
+			.cell = setup_cell(u, &config->remotes[i])
 		};
 	u->pick = pick_new(entries, config->nremotes, config->rebalance,
 	    config->dead * EV_SECOND);
@@ -214,14 +241,18 @@ worker_prepare(struct worker *w, struct compiled *c, struct diag *diag)
 	struct setup *u = setup_new(w, c);
 
 	worker_forget(w);
-	if (u == NULL || !setup_keys(w, u) || setup_pick(u) == -1 ||
-	    setup_listeners(u) == -1) {
+	if (u == NULL || !setup_keys(w, u) || setup_pick(u) == -1) {
 		diag_fail(diag, NULL, EX_OSERR, "out of memory");
 		setup_unref(u);
 		return -1;
 	}
 	if (config_tls_build(c, diag, u->keys, &u->server,
 	    &u->clients) == -1) {
+		setup_unref(u);
+		return -1;
+	}
+	if (setup_relays(u) == -1) {
+		diag_fail(diag, NULL, EX_OSERR, "out of memory");
 		setup_unref(u);
 		return -1;
 	}
@@ -246,10 +277,12 @@ worker_commit(struct worker *w)
 	for (size_t i = 0; i < u->config->nremotes; i++) {
 		struct board_cell *cell;
 
-		if (pick_cell_private(u->pick, i) && (cell = setup_cell(w,
+		if (pick_cell_private(u->pick, i) && (cell = setup_cell(u,
 		    &u->config->remotes[i])) != NULL)
 			pick_set_cell(u->pick, i, cell);
 	}
+	for (size_t i = 0; i < u->nrelays; i++)
+		forward_rows(u, &u->relays[i]);
 	setup_unref(former);
 }
 
@@ -263,6 +296,19 @@ worker_refuse(struct worker *w, const struct spawnd_conn *c)
 	w->warned_datagram = true;
 	net_close(c->fd);
 	own_done(w->own, 1);
+}
+
+/* Its clients find that somebody is there, and nothing else. */
+static bool
+worker_disabled(struct worker *w, const struct spawnd_conn *c)
+{
+	const struct relay *r = setup_relay(w->now, c->listener);
+
+	if (r->conf == NULL || !r->conf->disabled)
+		return false;
+	net_close(c->fd);
+	own_done(w->own, 1);
+	return true;
 }
 
 static void
@@ -283,6 +329,8 @@ worker_conn(struct worker *w, const struct spawnd_conn *c, unsigned n)
 			worker_refuse(w, c);
 			continue;
 		}
+		if (worker_disabled(w, c))
+			continue;
 		if (session_open(w, c) == -1) {
 			own_return(w->own, c, SPAWND_RETURN_RESOURCES);
 			continue;

@@ -16,6 +16,9 @@
 #include "pick.h"
 
 struct facts;
+struct forward;
+struct forward_table;
+struct policy;
 struct session;
 struct slab;
 struct splice_pool;
@@ -25,6 +28,25 @@ struct splice_pool;
 /* Room in front of the copy buffer for a PROXY header. */
 #define WORKER_HEAD	256u
 #define WORKER_TICKETS	3
+
+/*
+ * How the sessions of one listener are treated, and where they go. One per
+ * listener of a setup, which owns it. tcprelay's own language has one kind
+ * of relay only, without tables.
+ */
+struct relay {
+	const struct policy	*policy;	/* session.h */
+	const struct config_relay *conf;	/* NULL: tcprelay's own */
+	struct board_cell	*cell;		/* its listener's, held */
+	struct tls_server	*server;	/* NULL: no TLS with clients */
+	uint64_t		 idle, connect, handshake;	/* ns, idle 0 */
+	struct forward_table	*tables;	/* forward.c; NULL: none */
+	struct net_tcp		 socket;	/* toward servers */
+	bool			 facts;		/* sessions need struct facts */
+	bool			 local;		/* ... and where the client
+						   arrived */
+	int8_t			 dscp;		/* of both sides, -1: unset */
+};
 
 /*
  * What a session serves by: a configuration and what was made from it. One
@@ -39,14 +61,12 @@ struct setup {
 	struct pick		*pick;
 	struct tls_server	*server;	/* NULL: no TLS listener */
 	struct tls_client	**clients;	/* by remote; NULL: none */
-	struct board_cell	**listeners;	/* by index, each held */
-	size_t			 nlisteners;
+	struct relay		*relays;	/* by index of listeners */
+	size_t			 nrelays;
 	struct keyproc		*keys;	/* who signs for both; NULL: we */
 	struct setup		*next;	/* on the worker's list */
-	uint64_t		 idle, connect, handshake;	/* ns, idle 0 */
 	/* how long what nobody uses is kept for the next burst, ns */
 	uint64_t		 cleanup;
-	bool			 facts;	/* sessions need struct facts */
 };
 
 /* Owned by the process; one. */
@@ -67,6 +87,9 @@ struct worker {
 	struct slab		*slabs;		/* their memory */
 	struct session		*idle;		/* room for more of them */
 	struct facts		*idle_facts;
+	struct forward		*idle_forwards;
+	uint32_t		 key[4];	/* of hashes, TELL_HASH_KEY */
+	uint64_t		 random;	/* of forward.c; 0: not yet */
 	struct session		*again, *again_last;	/* session_again() */
 	struct ev_task		 task;
 	struct ev_timer		 trim;
@@ -82,8 +105,14 @@ struct worker {
 extern const struct worker_ops relay_worker_ops;
 
 void	 setup_unref(struct setup *);
-/* Where the sessions of a listener are counted; never NULL. */
-struct board_cell *setup_listener(const struct setup *, uint32_t index);
+/* The relay of a listener; never NULL. */
+struct relay	*setup_relay(const struct setup *, uint32_t index);
+/*
+ * The row of a destination, or of a host or table, in the worker's column;
+ * NULL: the master has none.
+ */
+struct board_cell *setup_hold(struct setup *, uint32_t kind,
+	    const char *identity);
 /* Are there descriptors for that many pipes beside all possible sessions? */
 bool	 worker_spare(const struct worker *, unsigned pipes);
 /* Something was borrowed, or came back, that is to be given to the system
