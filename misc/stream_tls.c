@@ -253,6 +253,12 @@ tls_of(const SSL *ssl)
 	return BIO_get_data(SSL_get_rbio(ssl));
 }
 
+struct tls_client *
+tls_client_of(const SSL *ssl)
+{
+	return tls_of(ssl)->client;
+}
+
 bool
 tls_psk_permitted(const struct tls *t)
 {

@@ -40,8 +40,13 @@ tls_trim(void)
  * a post-quantum hybrid. A library without one of these keeps its own list.
  */
 static void
-set_groups(SSL_CTX *ctx)
+set_groups(SSL_CTX *ctx, const char *curves)
 {
+	if (curves != NULL) {
+		if (SSL_CTX_set1_groups_list(ctx, curves) != 1)
+			ERR_clear_error();	/* looked at when read */
+		return;
+	}
 #if OPENSSL_VERSION_NUMBER < 0x30500000L
 	if (SSL_CTX_set1_groups_list(ctx, "X25519:P-256:P-384:P-521") != 1)
 		ERR_clear_error();
@@ -56,7 +61,7 @@ set_groups(SSL_CTX *ctx)
  * No session cache: tickets, or what tls_client holds.
  */
 static SSL_CTX *
-context_new(const SSL_METHOD *method)
+context_new(const SSL_METHOD *method, const char *curves)
 {
 	SSL_CTX *ctx = SSL_CTX_new(method);
 
@@ -67,7 +72,7 @@ context_new(const SSL_METHOD *method)
 	SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION |
 	    SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-	set_groups(ctx);
+	set_groups(ctx, curves);
 	if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1) {
 		SSL_CTX_free(ctx);
 		return NULL;
@@ -195,6 +200,26 @@ psk_cb(SSL *ssl, const char *identity, unsigned char *psk, unsigned max)
 	return (unsigned)len;
 }
 
+/* Only if the client asks. */
+static int
+staple_cb(SSL *ssl, void *arg)
+{
+	const struct tls_staple *staple = arg;
+	uint8_t *copy;
+
+	if (staple->data == NULL)
+		return SSL_TLSEXT_ERR_NOACK;
+	copy = OPENSSL_memdup(staple->data, staple->len);
+	if (copy == NULL)
+		return SSL_TLSEXT_ERR_NOACK;
+	/* the library frees it */
+	if (SSL_set_tlsext_status_ocsp_resp(ssl, copy,
+	    (long)staple->len) == 1)
+		return SSL_TLSEXT_ERR_OK;
+	OPENSSL_free(copy);
+	return SSL_TLSEXT_ERR_NOACK;
+}
+
 /* ---- building a server ---- */
 
 /* The certificate's key, as far as everybody may know it. */
@@ -316,17 +341,35 @@ struct build {
 	char				*warning;
 };
 
+/* The pair's becomes the server's. */
+static void
+set_staple(SSL_CTX *ctx, struct tls_staple *staple, struct tls_pair *pair)
+{
+	*staple = pair->staple;
+	pair->staple = (struct tls_staple){ .data = NULL };
+	if (staple->data == NULL)
+		return;
+	SSL_CTX_set_tlsext_status_cb(ctx, staple_cb);
+	SSL_CTX_set_tlsext_status_arg(ctx, staple);
+}
+
 static int
 context_server(struct build *b, size_t i)
 {
 	struct tls_pair *pair = &b->pairs[i];
-	SSL_CTX *ctx = context_new(TLS_server_method());
+	SSL_CTX *ctx = context_new(TLS_server_method(), b->conf->curves);
 
 	if (ctx == NULL) {
 		set_nomem(b->error);
 		return -1;
 	}
 	b->server->ctx[i] = ctx;
+	if (b->conf->client_preference)
+		SSL_CTX_clear_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
+	if (b->conf->dh != TLS_DH_NONE)
+		(void)SSL_CTX_set_dh_auto(ctx, b->conf->dh == TLS_DH_AUTO ?
+		    1 : 2);
+	set_staple(ctx, &b->server->staples[i], pair);
 	SSL_CTX_set_app_data(ctx, b->server);
 	if (set_suites(ctx, b->conf, b->error) == -1)
 		return -1;
@@ -372,11 +415,12 @@ build_pair(struct build *b, size_t i, const struct tls_keypair *k)
 	b->server->remote |= k->keys != NULL;
 	if (tls_load_pair(p, k, b->error, b->warning) == -1)
 		return -1;
-	if (pair_rename(p, k) == -1) {
+	if (pair_rename(p, k) == -1 || (b->conf->first_counts &&
+	    tls_pair_common_name(p) == -1)) {
 		snprintf(b->error, TLS_ERROR, "tls: out of memory");
 		return -1;
 	}
-	if (i > 0 && p->nnames == 0) {
+	if (i > 0 && p->nnames == 0 && !b->conf->first_counts) {
 		snprintf(b->error, TLS_ERROR,
 		    "tls sni: no name in certificate '%s'", k->cert.name);
 		return -1;
@@ -424,12 +468,14 @@ build_sni(struct build *b, int *error_index)
 		certs[n].names = (const char *const *)p->names;
 		certs[n].nnames = p->nnames;
 		certs[n].main = i == 0;
+		certs[n].named = b->conf->first_counts;
 		certs[n].type = p->type;
 		certs[n].offer = p->offer;
 		n++;
 	}
 	if (certs != NULL && s->picks != NULL)
-		s->sni = tls_sni_new(certs, n, &twice, name);
+		s->sni = tls_sni_new(certs, n,
+		    b->conf->first_counts ? NULL : &twice, name);
 	if (s->sni != NULL) {
 		free(certs);
 		return 0;
@@ -561,9 +607,12 @@ tls_server_new(const struct tls_server_conf *conf,
 	snprintf(error, TLS_ERROR, "tls: out of memory");
 	b.server = calloc(1, sizeof(*b.server));
 	b.pairs = calloc(n, sizeof(*b.pairs));
-	if (b.server != NULL)
+	if (b.server != NULL) {
 		b.server->ctx = calloc(n, sizeof(*b.server->ctx));
-	if (b.server != NULL && b.pairs != NULL && b.server->ctx != NULL) {
+		b.server->staples = calloc(n, sizeof(*b.server->staples));
+	}
+	if (b.server != NULL && b.pairs != NULL && b.server->ctx != NULL &&
+	    b.server->staples != NULL) {
 		b.server->nctx = n;
 		status = build_server(&b, error_index);
 	}
@@ -606,9 +655,12 @@ tls_server_unref(struct tls_server *s)
 {
 	if (s == NULL || --s->refs > 0)
 		return;
-	for (size_t i = 0; s->ctx != NULL && i < s->nctx; i++)
+	for (size_t i = 0; i < s->nctx; i++) {
 		SSL_CTX_free(s->ctx[i]);
+		free(s->staples[i].data);
+	}
 	free(s->ctx);
+	free(s->staples);
 	free(s->picks);
 	tls_sni_free(s->sni);
 	tls_psk_free(s->psk);
@@ -658,8 +710,10 @@ fail:
 static int
 session_cb(SSL *ssl, SSL_SESSION *session)
 {
-	struct tls_client *c = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	struct tls_client *c = tls_client_of(ssl);
 
+	if (c == NULL)
+		return 0;
 	SSL_SESSION_free(c->session);
 	c->session = session;
 	return 1;
@@ -674,33 +728,36 @@ is_address(const char *text)
 	    inet_pton(AF_INET6, text, ip) == 1;
 }
 
-/* What must stand in the certificate. */
+/* RFC 6066, 3: without a trailing dot. NULL: no name, or no memory. */
+static char *
+name_copy(const char *name)
+{
+	size_t len = strlen(name);
+
+	if (len > 0 && name[len - 1] == '.')
+		len--;
+	return len < TLS_SNI_NAME ? strndup(name, len) : NULL;
+}
+
+/* What is sent, and what must stand in the certificate. */
 static int
 set_expected(struct tls_client *c, const struct tls_client_conf *conf)
 {
-	X509_VERIFY_PARAM *param = SSL_CTX_get0_param(c->ctx);
 	const char *ip = conf->name == NULL ? conf->ip :
 	    is_address(conf->name) ? conf->name : NULL;
-	char name[TLS_SNI_NAME];
-	size_t len;
+	bool expected = conf->verify && !conf->chain_only;
 
-	if (ip != NULL)
-		return conf->verify ?
-		    X509_VERIFY_PARAM_set1_ip_asc(param, ip) : 1;
+	if (ip != NULL) {
+		c->ip = expected && is_address(ip) ? strdup(ip) : NULL;
+		return c->ip != NULL || !expected;
+	}
 	if (conf->name == NULL)
-		return !conf->verify;
-	len = strlen(conf->name);
-	if (len > 0 && conf->name[len - 1] == '.')
-		len--;		/* RFC 6066, 3: without a trailing dot */
-	if (len >= sizeof(name))
+		return !expected;
+	if (!conf->silent && (c->sni = name_copy(conf->name)) == NULL)
 		return 0;
-	memcpy(name, conf->name, len);
-	name[len] = '\0';
-	c->sni = strdup(name);
-	if (c->sni == NULL)
-		return 0;
-	return conf->verify ?
-	    X509_VERIFY_PARAM_set1_host(param, name, len) : 1;
+	if (expected)
+		c->host = name_copy(conf->name);
+	return c->host != NULL || !expected;
 }
 
 /*
@@ -780,6 +837,34 @@ set_own(struct tls_client *c, const struct tls_client_conf *conf,
 	return status;
 }
 
+static int
+client_context(struct tls_client *c, const struct tls_client_conf *conf,
+    char error[static TLS_ERROR])
+{
+	if (conf->like != NULL) {
+		c->ctx = conf->like->ctx;
+		c->remote = conf->like->remote;
+		SSL_CTX_up_ref(c->ctx);
+		return 0;
+	}
+	c->ctx = context_new(TLS_client_method(), conf->curves);
+	if (c->ctx == NULL)
+		return -1;
+	if (!conf->fresh) {
+		SSL_CTX_set_session_cache_mode(c->ctx, SSL_SESS_CACHE_CLIENT |
+		    SSL_SESS_CACHE_NO_INTERNAL);
+		SSL_CTX_sess_set_new_cb(c->ctx, session_cb);
+	}
+	if (set_ciphers(c->ctx, conf->ciphers, false) == -1) {
+		ERR_clear_error();
+		snprintf(error, TLS_ERROR,
+		    "tls ciphers: no usable cipher in '%s'", conf->ciphers);
+		return -1;
+	}
+	return set_authorities(c, conf, error) == -1 ||
+	    set_own(c, conf, error) == -1 ? -1 : 0;
+}
+
 struct tls_client *
 tls_client_new(const struct tls_client_conf *conf,
     char error[static TLS_ERROR])
@@ -791,24 +876,10 @@ tls_client_new(const struct tls_client_conf *conf,
 		return NULL;
 	c->refs = 1;
 	c->versions = conf->versions;
-	c->ctx = context_new(TLS_client_method());
-	if (c->ctx == NULL)
-		goto fail;
-	SSL_CTX_set_app_data(c->ctx, c);
-	if (!conf->fresh) {
-		SSL_CTX_set_session_cache_mode(c->ctx, SSL_SESS_CACHE_CLIENT |
-		    SSL_SESS_CACHE_NO_INTERNAL);
-		SSL_CTX_sess_set_new_cb(c->ctx, session_cb);
-	}
-	if (set_expected(c, conf) != 1) {
+	if (!set_expected(c, conf))
 		snprintf(error, TLS_ERROR, "tls: no name to verify");
-		goto fail;
-	}
-	if (set_authorities(c, conf, error) == -1 ||
-	    set_own(c, conf, error) == -1)
-		goto fail;
-	return c;
-fail:
+	else if (client_context(c, conf, error) == 0)
+		return c;
 	tls_client_unref(c);
 	return NULL;
 }
@@ -828,6 +899,8 @@ tls_client_unref(struct tls_client *c)
 	SSL_SESSION_free(c->session);
 	SSL_CTX_free(c->ctx);
 	free(c->sni);
+	free(c->host);
+	free(c->ip);
 	free(c);
 }
 
@@ -847,6 +920,9 @@ tls_client_ssl(struct tls_client *c)
 		return NULL;
 	if (set_versions(ssl, c->versions) != 1 || (c->sni != NULL &&
 	    SSL_set_tlsext_host_name(ssl, c->sni) != 1) ||
+	    (c->host != NULL && SSL_set1_host(ssl, c->host) != 1) ||
+	    (c->ip != NULL && X509_VERIFY_PARAM_set1_ip_asc(
+	    SSL_get0_param(ssl), c->ip) != 1) ||
 	    (c->session != NULL && SSL_SESSION_is_resumable(c->session) &&
 	    SSL_set_session(ssl, c->session) != 1)) {
 		SSL_free(ssl);

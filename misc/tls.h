@@ -32,6 +32,9 @@ struct tls_file {
 	size_t		 len;
 };
 
+/* Parameters of ephemeral DH, of servers up to TLS 1.2; LEGACY: 1024 bits,
+ * where the library's security level has them. */
+enum tls_dh { TLS_DH_NONE, TLS_DH_AUTO, TLS_DH_LEGACY };
 enum tls_verify { TLS_VERIFY_NO, TLS_VERIFY_OPTIONAL, TLS_VERIFY_REQUIRED };
 
 struct tls_keypair {
@@ -43,6 +46,7 @@ struct tls_keypair {
 	/* The private key is there, the index-th one; NULL: in key. */
 	struct keyproc		*keys;
 	uint32_t		 index;
+	struct tls_file		 ocsp;		/* a response, DER: stapled */
 };
 
 struct tls_server_conf {
@@ -58,6 +62,12 @@ struct tls_server_conf {
 	unsigned		 lifetime;	/* of tickets, s */
 	/* Keys do nothing but sign: no key exchange that decrypts. */
 	bool			 sign_only;
+	const char		*curves;	/* with colons; NULL: ours */
+	enum tls_dh		 dh;
+	bool			 client_preference;	/* of ciphers */
+	/* Of several certificates for a name the first one counts; that of
+	 * main are its names, too, and there need not be any. */
+	bool			 first_counts;
 };
 
 struct tls_client_conf {
@@ -68,6 +78,12 @@ struct tls_client_conf {
 	struct tls_file		 ca;		/* name NULL: the system's */
 	struct tls_keypair	*own;		/* NULL: none shown */
 	bool			 fresh;		/* nothing is resumed */
+	const char		*ciphers, *curves;	/* as of a server */
+	bool			 chain_only;	/* verified, whose it ever is */
+	bool			 silent;	/* name is not sent */
+	/* Another one that differs in name, ip and silent only: shares its
+	 * context, and what is large in it. NULL: none. */
+	const struct tls_client	*like;
 };
 
 struct tls_ticket_key { uint8_t name[16], key[32], auth[32]; };

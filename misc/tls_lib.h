@@ -19,6 +19,12 @@
 
 #define TLS_TICKET_KEYS	3
 
+/* What is sent to clients who ask for the certificate's status. */
+struct tls_staple {
+	uint8_t		*data;		/* NULL: nothing */
+	size_t		 len;
+};
+
 /* Reference counted: its owner's configuration and every stream on it. */
 struct tls_server {
 	unsigned		  refs;
@@ -26,6 +32,7 @@ struct tls_server {
 	size_t			  nctx;
 	bool			  main;	/* [0] has a certificate */
 	bool			  remote;	/* keys are elsewhere */
+	struct tls_staple	 *staples;	/* as ctx */
 	struct tls_sni		 *sni;	/* NULL: nothing to choose from */
 	size_t			 *picks;	/* its certificates in ctx */
 	enum tls_verify		  verify;
@@ -42,6 +49,8 @@ struct tls_client {
 	SSL_CTX		*ctx;
 	uint32_t	 versions;
 	char		*sni;		/* NULL: none sent */
+	char		*host, *ip;	/* one of them must be in the peer's
+					   certificate; NULL */
 	bool		 remote;	/* its key is elsewhere */
 	SSL_SESSION	*session;	/* to resume; NULL */
 };
@@ -49,6 +58,7 @@ struct tls_client {
 /* What a callback of OpenSSL is about, stream_tls.c. */
 void		 tls_set_reason(struct tls *, const char *);
 struct tls	*tls_of(const SSL *);
+struct tls_client *tls_client_of(const SSL *);
 void		 tls_set_alpn(struct tls *, const uint8_t *, size_t);
 bool		 tls_psk_permitted(const struct tls *);
 
@@ -76,6 +86,7 @@ struct tls_pair {
 	uint32_t		 offer;
 	char			**names;	/* DNS names of the leaf */
 	size_t			 nnames;
+	struct tls_staple	 staple;
 };
 
 /* -1: error has the text, p is cleared. warning is only ever set. */
@@ -84,6 +95,8 @@ int		 tls_load_pair(struct tls_pair *, const struct tls_keypair *,
 		    char warning[static TLS_ERROR]);
 void		 tls_pair_clear(struct tls_pair *);
 int		 tls_load_into(SSL_CTX *, const struct tls_pair *);
+/* The subject's common name is one where there is no other. -1: no memory. */
+int		 tls_pair_common_name(struct tls_pair *);
 STACK_OF(X509)	*tls_load_authorities(const struct tls_file *,
 		    char error[static TLS_ERROR]);
 /* Whether there is a file or directory of authorities at all. */

@@ -3,6 +3,7 @@
  * objects. Opens no file and never asks anybody for a passphrase.
  */
 #include <openssl/err.h>
+#include <openssl/ocsp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
@@ -281,6 +282,67 @@ load_certificate(struct tls_pair *p, const struct tls_file *f,
 	return 0;
 }
 
+int
+tls_pair_common_name(struct tls_pair *p)
+{
+	const X509_NAME *subject = X509_get_subject_name(p->leaf);
+	const ASN1_STRING *text;
+	int at;
+
+	if (p->nnames > 0 ||
+	    (at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1)) < 0)
+		return 0;
+	text = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at));
+	if (text == NULL || ASN1_STRING_length(text) <= 0)
+		return 0;
+	return add_name(p, (const char *)ASN1_STRING_get0_data(text),
+	    (size_t)ASN1_STRING_length(text));
+}
+
+/* Sent as it is, so that it had better be one. That it is out of date is the
+ * client's to judge, who fetches responses is to be told. */
+static int
+load_staple(struct tls_pair *p, const struct tls_file *f,
+    char error[static TLS_ERROR], char warning[static TLS_ERROR])
+{
+	const unsigned char *at = (const unsigned char *)f->data;
+	ASN1_GENERALIZEDTIME *next = NULL;
+	OCSP_BASICRESP *basic = NULL;
+	OCSP_RESPONSE *r;
+
+	if (f->data == NULL || f->len == 0)
+		return 0;
+	r = f->len > INT_MAX ? NULL :
+	    d2i_OCSP_RESPONSE(NULL, &at, (long)f->len);
+	if (r != NULL && OCSP_response_status(r) ==
+	    OCSP_RESPONSE_STATUS_SUCCESSFUL)
+		basic = OCSP_response_get1_basic(r);
+	OCSP_RESPONSE_free(r);
+	if (basic == NULL) {
+		ERR_clear_error();
+		snprintf(error, TLS_ERROR,
+		    "tls: cannot load OCSP response '%s': not a successful "
+		    "one in DER form", f->name);
+		return -1;
+	}
+	if (OCSP_resp_count(basic) > 0)
+		OCSP_single_get0_status(OCSP_resp_get0(basic, 0), NULL, NULL,
+		    NULL, &next);
+	if (next != NULL && warning[0] == '\0' &&
+	    X509_cmp_current_time(next) < 0)
+		snprintf(warning, TLS_ERROR,
+		    "tls: OCSP response '%s' is out of date", f->name);
+	OCSP_BASICRESP_free(basic);
+	p->staple.data = malloc(f->len);
+	if (p->staple.data == NULL) {
+		snprintf(error, TLS_ERROR, "tls: out of memory");
+		return -1;
+	}
+	memcpy(p->staple.data, f->data, f->len);
+	p->staple.len = f->len;
+	return 0;
+}
+
 /* The certificate tells what a key is that is not here. */
 static int
 load_remote(struct tls_pair *p, const struct tls_keypair *k,
@@ -308,7 +370,8 @@ tls_load_pair(struct tls_pair *p, const struct tls_keypair *k,
 	const struct tls_file *key = k->key.data != NULL ? &k->key : &k->cert;
 
 	memset(p, 0, sizeof(*p));
-	if (load_certificate(p, &k->cert, error) == -1)
+	if (load_certificate(p, &k->cert, error) == -1 ||
+	    load_staple(p, &k->ocsp, error, warning) == -1)
 		goto fail;
 	if (k->keys != NULL) {
 		if (load_remote(p, k, error) == -1)
@@ -345,6 +408,7 @@ tls_pair_clear(struct tls_pair *p)
 	for (size_t i = 0; i < p->nnames; i++)
 		free(p->names[i]);
 	free(p->names);
+	free(p->staple.data);
 	memset(p, 0, sizeof(*p));
 }
 

@@ -188,13 +188,14 @@ tls_sni_new(const struct tls_sni_cert *certs, size_t n, size_t *twice,
 	for (size_t i = 0; i < n; i++) {
 		if (certs[i].main && entry_add(t, &certs[i], i, "*") == -1)
 			goto fail;
-		for (size_t j = 0; !certs[i].main && j < certs[i].nnames; j++)
+		for (size_t j = 0; (!certs[i].main || certs[i].named) &&
+		    j < certs[i].nnames; j++)
 			if (entry_add(t, &certs[i], i,
 			    certs[i].names[j]) == -1)
 				goto fail;
 	}
 	qsort(t->entries, t->n, sizeof(*t->entries), entry_compare);
-	same = find_twice(t);
+	same = twice != NULL ? find_twice(t) : NULL;
 	if (same != NULL) {
 		tell_twice(same, twice, name);
 		tls_sni_free(t);

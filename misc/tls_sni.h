@@ -31,7 +31,8 @@ enum tls_key_type {
 struct tls_sni_cert {
 	const char *const	*names;	/* "a.b", "*.b", "*" */
 	size_t			 nnames;
-	bool			 main;	/* stands for "*", before it */
+	bool			 main;	/* stands for "*", before it, ... */
+	bool			 named;	/* ... and for its names as well */
 	enum tls_key_type	 type;
 	uint32_t		 offer;	/* one of these must be offered */
 };
@@ -41,7 +42,7 @@ struct tls_sni;
 /*
  * The table of all names; they are copied. NULL and ENOMEM; or EEXIST, a name
  * was given twice for keys of one type: *twice is the index of the second
- * certificate, name which one.
+ * certificate, name which one. twice NULL: nobody minds, the first one counts.
  */
 struct tls_sni	*tls_sni_new(const struct tls_sni_cert *, size_t n,
 		    size_t *twice, char name[static TLS_SNI_NAME]);

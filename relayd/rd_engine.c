@@ -4,6 +4,7 @@
  * destinations. Nothing is decided here that the language has not said.
  */
 #include <assert.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,11 +13,14 @@
 
 #include "../misc/hash.h"
 #include "../spawnd/spawnd.h"
+#include "../tcprelay/config_tls.h"
 #include "rd_board.h"
 #include "rd_engine.h"
+#include "rd_keypair.h"
 
 /* What workers hold is bound by their descriptors, by nothing else. */
 #define USERS_MAX	1000000
+#define TICKET_LIFETIME	7200		/* s, 6.5 */
 
 static_assert(RD_TLS_1_2 == TLS_V1_2 && RD_TLS_1_3 == TLS_V1_3 &&
     TLS_V1_2 == SPAWND_TLS_1_2 && TLS_V1_3 == SPAWND_TLS_1_3, "versions");
@@ -27,6 +31,10 @@ struct engine {
 	struct diag		*diag;
 	struct config		*config;
 	const char		**hosts;	/* rows of hosts, by id - 1 */
+	uint32_t		 keys;		/* numbers of private keys so
+						   far */
+	uint32_t		 like;		/* index + 1 of this relay's
+						   first target; 0 */
 };
 
 /* ---- what is the same for all ---- */
@@ -60,6 +68,14 @@ tri(enum rd_tri t)
 	return t == RD_DEFAULT ? -1 : t == RD_ON;
 }
 
+static struct net_tcp
+socket_of(const struct rd_tcp *tcp)
+{
+	return (struct net_tcp){ .nodelay = tri(tcp->nodelay),
+	    .sack = tri(tcp->sack), .buffer = tcp->buffer, .ttl = tcp->ttl,
+	    .minttl = tcp->minttl };
+}
+
 static void
 listener_fill(struct engine *e, struct listener_conf *l,
     const struct rd_relay *r, uint32_t index)
@@ -78,9 +94,7 @@ listener_fill(struct engine *e, struct listener_conf *l,
 	l->gid = (gid_t)-1;
 	l->backlog = l->overload_backlog = tcp->backlog;
 	l->dscp = -1;
-	l->tcp = (struct net_tcp){ .nodelay = tri(tcp->nodelay),
-	    .sack = tri(tcp->sack), .buffer = tcp->buffer, .ttl = tcp->ttl,
-	    .minttl = tcp->minttl };
+	l->tcp = socket_of(tcp);
 	l->no_keepalive = true;
 	l->owner = arena_printf(e->c->arena, "relay \"%s\"", r->name);
 	l->versions = r->tls ? r->protocol->tls.versions : 0;
@@ -135,8 +149,45 @@ remote_add(struct engine *e, const struct rd_relay *r)
 	m->weight = 1;
 	m->pool = r->name;
 	m->haproxy = proxy_of(r->proxy);
-	m->tls = r->with_tls ? r->protocol->tls.versions : 0;
 	return m;
+}
+
+static struct config_file
+file_of(const char *path, const struct diag_place *place)
+{
+	return (struct config_file){ .path = path, .place = *place };
+}
+
+/*
+ * TLS towards a target, whose name is as it was written if it was resolved,
+ * else NULL. All but that is the relay's, so the first one's context serves
+ * the others.
+ */
+static void
+remote_tls(struct engine *e, const struct rd_relay *r,
+    struct config_remote *m, const char *name)
+{
+	const struct rd_tls *tls = &r->protocol->tls;
+
+	if (!r->with_tls)
+		return;
+	m->tls = tls->versions;
+	m->tls_verify = tls->ca_file != NULL;
+	m->tls_ca = file_of(tls->ca_file, &r->place);
+	m->tls_chain_only = !tls->verify_name;
+	if (tls->server_name || tls->verify_name)
+		m->tls_name = name;
+	m->tls_silent = !tls->server_name;
+	m->tls_ciphers = tls->ciphers;
+	m->tls_curves = tls->curves;
+	/* an original destination is none that could be verified by name */
+	if (m->addr.len == 0) {
+		m->tls_chain_only = true;
+		return;
+	}
+	m->tls_like = e->like;
+	if (e->like == 0)
+		e->like = m->index + 1;
 }
 
 /* Sessions of a host are counted in the host's own row, whichever relay they
@@ -155,6 +206,7 @@ host_add(struct engine *e, const struct rd_relay *r, const struct rd_use *u,
 	m->name = h->name;
 	m->retry = h->retry;
 	m->health = e->hosts[h->id - 1];
+	remote_tls(e, r, m, h->by_name ? h->name : NULL);
 	snprintf(m->identity, sizeof m->identity, "%s", m->health);
 }
 
@@ -182,6 +234,7 @@ address_add(struct engine *e, const struct rd_relay *r)
 	m->name = r->address_name;
 	m->retry = r->retry;
 	net_text(&m->addr, m->text);
+	remote_tls(e, r, m, r->address_by_name ? r->address_name : NULL);
 	own_identity(r, m, m->text);
 	return (int32_t)m->index;
 }
@@ -197,8 +250,84 @@ template_add(struct engine *e, const struct rd_relay *r)
 	m->retry = r->retry;
 	snprintf(m->text, sizeof m->text, "%s",
 	    r->target == RD_TO_NAT ? "nat lookup" : "destination");
+	remote_tls(e, r, m, NULL);
 	own_identity(r, m, m->text);
 	return (int32_t)m->index;
+}
+
+/* ---- TLS with clients ---- */
+
+static void
+keypair_fill(struct engine *e, const struct rd_relay *r,
+    const struct rd_keypair *pair, struct config_keypair *k)
+{
+	const struct diag_place *place = pair == NULL ? &r->place :
+	    &pair->place;
+	struct rd_keypair_files files;
+	const char *failed;
+
+	if (rd_keypair_find(e->conf->source, e->c->arena, pair, &r->listen,
+	    &files, &failed) == -1) {
+		diag_error(e->diag, place, "cannot load certificate for "
+		    "relay \"%s\": %s: %s", r->name, failed,
+		    strerror(errno));
+		return;
+	}
+	k->cert = file_of(files.cert, place);
+	k->key = file_of(files.key, place);
+	k->ocsp = file_of(files.ocsp, place);
+	k->place = *place;
+}
+
+static enum tls_dh
+dh_of(enum rd_edh edh)
+{
+	switch (edh) {
+	case RD_EDH_AUTO:
+		return TLS_DH_AUTO;
+	case RD_EDH_LEGACY:
+		return TLS_DH_LEGACY;
+	case RD_EDH_NONE:
+		break;
+	}
+	return TLS_DH_NONE;
+}
+
+/* The first keypair is the one for all names that no other has. */
+static struct config_tls *
+tls_make(struct engine *e, const struct rd_relay *r)
+{
+	const struct rd_tls *tls = &r->protocol->tls;
+	size_t n = tls->nkeypairs > 0 ? tls->nkeypairs : 1;
+	struct config_keypair *pairs;
+	struct config_tls *c;
+
+	if (!r->tls)
+		return NULL;
+	c = arena_alloc(e->c->arena, sizeof *c);
+	pairs = arena_array(e->c->arena, n, sizeof *pairs);
+	for (size_t i = 0; i < n; i++)
+		keypair_fill(e, r, tls->nkeypairs > 0 ? &tls->keypairs[i] :
+		    NULL, &pairs[i]);
+	c->main = pairs;
+	c->sni = pairs + 1;
+	c->nsni = n - 1;
+	c->key = e->keys;
+	e->keys += (uint32_t)n;
+	c->ca = file_of(tls->client_ca, &r->place);
+	c->verify = tls->client_ca != NULL ? TLS_VERIFY_REQUIRED :
+	    TLS_VERIFY_NO;
+	c->ciphers = tls->ciphers;
+	c->ciphers_place = r->protocol->place;
+	c->curves = tls->curves;
+	c->dh = dh_of(tls->edh);
+	c->client_preference = !tls->server_preference;
+	c->first_counts = true;
+	c->versions = tls->versions;
+	c->tickets = tls->tickets;
+	c->lifetime = TICKET_LIFETIME;
+	c->needed = true;
+	return c;
 }
 
 /* ---- relays ---- */
@@ -255,11 +384,7 @@ key_fill(struct config_relay *c, const struct rd_relay *r)
 static void
 tcp_fill(struct config_tcp *c, const struct rd_tcp *tcp)
 {
-	c->nodelay = tri(tcp->nodelay);
-	c->sack = tri(tcp->sack);
-	c->buffer = tcp->buffer;
-	c->ttl = tcp->ttl;
-	c->minttl = tcp->minttl;
+	c->socket = socket_of(tcp);
 	c->splice = !tcp->no_splice;
 	c->failover = !tcp->no_failover;
 }
@@ -299,6 +424,7 @@ relay_fill(struct engine *e, struct config_relay *c,
 	c->tables = arena_array(e->c->arena, r->ntables + 1,
 	    sizeof *c->tables);
 	c->ntables = r->ntables;
+	e->like = 0;
 	for (size_t i = 0; i < r->ntables; i++)
 		table_fill(e, &c->tables[i], r, &r->tables[i]);
 	key_fill(c, r);
@@ -311,6 +437,7 @@ relay_fill(struct engine *e, struct config_relay *c,
 	c->map = map_of(r->map);
 	c->prefix = r->map_prefix;
 	tcp_fill(&c->tcp, &r->protocol->tcp);
+	c->tls = tls_make(e, r);
 	c->log = log_of(e->conf->log);
 }
 
@@ -384,12 +511,15 @@ config_fill(struct engine *e)
 	c->relays = arena_array(e->c->arena, conf->nrelays + 1,
 	    sizeof *c->relays);
 	c->nrelays = conf->nrelays;
+	/* behind those that tcprelay's own language numbers */
+	e->keys = 1 + (uint32_t)remotes_count(conf);
 	for (size_t i = 0; i < conf->nrelays; i++) {
 		relay_check(e, conf->relays[i]);
 		relay_fill(e, &c->relays[i], conf->relays[i], (uint32_t)i);
 	}
 	c->log_connections = log_of(conf->log) != 0;
 	c->key_process = true;
+	config_tls_gather(c, conf->source);
 	memcpy(c->files, conf->digest, sizeof c->files);
 }
 

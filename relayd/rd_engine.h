@@ -13,7 +13,7 @@
  * Fills in c->broker (listeners in the order of relays, workers that accept
  * for themselves, as many as `prefork' says), the common directives, and
  * c->worker, all in c's arena, from conf, which c holds on to. false: errors
- * in diag.
+ * in diag. What files hold is asked of conf's source.
  */
 bool	 rd_engine(struct compiled *c, const struct rd_conf *conf,
 	    struct diag *);

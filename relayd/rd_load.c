@@ -20,6 +20,7 @@ rd_compile_all(const struct conf_request *q, struct source *source,
 	struct rd_extra extra;
 	struct rd_request request = { .file = q->file, .files = true };
 	struct rd_conf *conf;
+	bool good;
 
 	if (!rd_extra_unpack(c->arena, q->extra, &extra)) {
 		diag_fail(diag, NULL, EX_SOFTWARE,
@@ -33,8 +34,9 @@ rd_compile_all(const struct conf_request *q, struct source *source,
 	conf = rd_compile(&request, source, diag);
 	if (conf == NULL)
 		return false;
-	conf->source = NULL;		/* c's, which goes with conf */
 	c->front = conf;
 	c->front_free = front_free;
-	return rd_engine(c, conf, diag);
+	good = rd_engine(c, conf, diag);
+	conf->source = NULL;		/* c's, or the caller's */
+	return good;
 }

@@ -33,6 +33,7 @@ struct config_file {
 
 struct config_keypair {
 	struct config_file	 cert, key;	/* key.path NULL: in cert */
+	struct config_file	 ocsp;		/* stapled */
 	const char		*passphrase;
 	struct diag_place	 place;		/* of the block */
 	const char		**names;
@@ -51,6 +52,12 @@ struct config_remote {
 	const char		*tls_name;
 	struct config_file	 tls_ca;
 	struct config_keypair	*tls_own;	/* NULL: none */
+	const char		*tls_ciphers, *tls_curves;	/* NULL: ours */
+	bool			 tls_chain_only;	/* whosever it is */
+	bool			 tls_silent;	/* tls_name is not sent */
+	uint32_t		 tls_like;	/* index + 1 of one before it
+						   that is like it in all of
+						   that but the name; 0 */
 	char			 identity[128];	/* row on the board */
 	char			 text[NET_TEXT];	/* [ADDR]:PORT */
 	uint32_t		 index;
@@ -88,10 +95,7 @@ enum config_original {
 };
 
 struct config_tcp {
-	int			 nodelay;	/* 1, 0; -1: not set */
-	int			 sack;		/* the same */
-	int			 buffer;	/* bytes; 0: the system's */
-	int			 ttl, minttl;	/* 0: not set */
+	struct net_tcp		 socket;	/* of both sides */
 	bool			 splice;
 	bool			 failover;	/* D-46 */
 };
@@ -135,6 +139,14 @@ struct config_tls {
 	bool			 tickets;
 	unsigned		 lifetime;	/* s */
 	bool			 needed;	/* a listener has TLS */
+	/* of relays */
+	const char		*curves;	/* NULL: ours */
+	enum tls_dh		 dh;
+	bool			 client_preference;
+	bool			 first_counts;	/* see tls.h */
+	uint32_t		 versions;	/* TLS_V1_* */
+	uint32_t		 key;		/* what the key process calls
+						   main's; those of sni follow */
 };
 
 struct config {
@@ -161,12 +173,18 @@ extern const struct conf_section tcprelay_section;
  * servers: NULL when not needed. clients: one per remote, NULL entries for
  * plain ones; array in the arena. Reasons go to diag, with the place of the
  * directive. Used by check (master's child, -P) and by prepare (worker).
- * keys: where private keys are, NULL: in the source.
+ * keys: where private keys are, NULL: in the source. Relays: the first one is
+ * NULL then, each has its own.
  * tcprelay/config_tls.c
  */
 int	 config_tls_build(const struct compiled *, struct diag *,
 	    struct keyproc *keys, struct tls_server **,
 	    struct tls_client ***clients);
+/* That of a relay, for its clients; *server NULL: it has no TLS there. -1:
+ * reasons in diag. */
+int	 config_tls_relay(const struct compiled *,
+	    const struct config_relay *, struct diag *, struct keyproc *keys,
+	    struct tls_server **server);
 void	 config_tls_free(const struct config *, struct tls_server *,
 	    struct tls_client **);
 

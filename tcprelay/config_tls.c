@@ -15,19 +15,24 @@
 struct tried {
 	const struct compiled	*compiled;
 	const struct config	*config;
+	const struct config_tls	*tls;		/* of the server in hand */
 	struct diag		*diag;
 	struct keyproc		*keys;	/* NULL: in the source */
 	bool			 failed;
 };
 
 /* What the key process calls the key of the main certificate, those of SNI,
- * and the one for a destination. */
-#define KEY_MAIN	0u
+ * and the one for a destination. Those of relays are behind all of these. */
+static uint32_t
+key_main(const struct config_tls *tls)
+{
+	return tls->key;
+}
 
 static uint32_t
-key_sni(size_t i)
+key_sni(const struct config_tls *tls, size_t i)
 {
-	return (uint32_t)i + 1;
+	return tls->key + (uint32_t)i + 1;
 }
 
 static uint32_t
@@ -97,6 +102,16 @@ keypair_gather(const struct config_keypair *k, struct source *source)
 	if (k->cert.path != NULL)
 		(void)source_public(source, k->cert.path, &file.data,
 		    &file.len);
+	file_read(source, SOURCE_CERT, &k->ocsp, &file);
+}
+
+static void
+ocsp_read(struct tried *t, const struct config_keypair *k,
+    struct tls_keypair *out)
+{
+	if (file_read(t->compiled->source, SOURCE_CERT, &k->ocsp,
+	    &out->ocsp) == -1)
+		tell_unreadable(t, &k->ocsp, "tls: cannot load OCSP response");
 }
 
 /* The certificate only: the key is in the key process. */
@@ -110,6 +125,7 @@ keypair_read_public(struct tried *t, const struct config_keypair *k,
 	if (source_public(t->compiled->source, k->cert.path, &out->cert.data,
 	    &out->cert.len) == -1)
 		tell_unreadable(t, &k->cert, "tls: cannot load certificate");
+	ocsp_read(t, k, out);
 	out->names = k->names;
 	out->nnames = k->nnames;
 }
@@ -128,9 +144,23 @@ keypair_read(struct tried *t, const struct config_keypair *k, uint32_t index,
 		tell_unreadable(t, &k->cert, "tls: cannot load certificate");
 	if (file_read(source, SOURCE_KEY, &k->key, &out->key) == -1)
 		tell_unreadable(t, &k->key, "tls: cannot load key");
+	ocsp_read(t, k, out);
 	out->passphrase = k->passphrase;
 	out->names = k->names;
 	out->nnames = k->nnames;
+}
+
+static void
+server_gather(const struct config_tls *tls, struct source *source)
+{
+	struct tls_file file;
+
+	if (tls->main != NULL)
+		keypair_gather(tls->main, source);
+	for (size_t i = 0; i < tls->nsni; i++)
+		keypair_gather(&tls->sni[i], source);
+	file_read(source, SOURCE_CERT, &tls->ca, &file);
+	file_read(source, SOURCE_SECRET, &tls->psk, &file);
 }
 
 void
@@ -138,14 +168,11 @@ config_tls_gather(const struct config *c, struct source *source)
 {
 	struct tls_file file;
 
-	if (c->tls.needed) {
-		if (c->tls.main != NULL)
-			keypair_gather(c->tls.main, source);
-		for (size_t i = 0; i < c->tls.nsni; i++)
-			keypair_gather(&c->tls.sni[i], source);
-		file_read(source, SOURCE_CERT, &c->tls.ca, &file);
-		file_read(source, SOURCE_SECRET, &c->tls.psk, &file);
-	}
+	if (c->tls.needed)
+		server_gather(&c->tls, source);
+	for (size_t i = 0; i < c->nrelays; i++)
+		if (c->relays[i].tls != NULL)
+			server_gather(c->relays[i].tls, source);
 	for (size_t i = 0; i < c->nremotes; i++) {
 		const struct config_remote *r = &c->remotes[i];
 
@@ -164,6 +191,9 @@ keypair_place(const struct config_keypair *k, const char *error)
 {
 	if (strncmp(error, "tls sni: ", 9) == 0)
 		return &k->place;
+	if (k->ocsp.path != NULL &&
+	    strncmp(error, "tls: cannot load OCSP ", 22) == 0)
+		return &k->ocsp.place;
 	if (k->key.path != NULL &&
 	    (strncmp(error, "tls: cannot load key ", 21) == 0 ||
 	    strncmp(error, "tls: key ", 9) == 0))
@@ -207,7 +237,7 @@ server_place(const struct config_tls *c, const char *error)
 static void
 server_tell(struct tried *t, const char *error, int index)
 {
-	const struct config_tls *c = &t->config->tls;
+	const struct config_tls *c = t->tls;
 
 	if (index == 0 && c->main != NULL)
 		tell(t, keypair_place(c->main, error), error);
@@ -222,7 +252,7 @@ server_tell(struct tried *t, const char *error, int index)
 static void
 psk_read(struct tried *t, struct tls_file *out)
 {
-	const struct config_file *f = &t->config->tls.psk;
+	const struct config_file *f = &t->tls->psk;
 	char text[TLS_ERROR];
 	mode_t mode;
 	uid_t uid;
@@ -242,12 +272,12 @@ psk_read(struct tried *t, struct tls_file *out)
 static void
 server_read(struct tried *t, struct tls_server_conf *conf)
 {
-	const struct config_tls *c = &t->config->tls;
+	const struct config_tls *c = t->tls;
 
 	if (conf->main != NULL)
-		keypair_read(t, c->main, KEY_MAIN, conf->main);
+		keypair_read(t, c->main, key_main(c), conf->main);
 	for (size_t i = 0; i < c->nsni; i++)
-		keypair_read(t, &c->sni[i], key_sni(i), &conf->sni[i]);
+		keypair_read(t, &c->sni[i], key_sni(c, i), &conf->sni[i]);
 	if (c->verify != TLS_VERIFY_NO && file_read(t->compiled->source,
 	    SOURCE_CERT, &c->ca, &conf->ca) == -1)
 		tell_unreadable(t, &c->ca, "tls: cannot load authorities");
@@ -258,6 +288,10 @@ server_read(struct tried *t, struct tls_server_conf *conf)
 	conf->tickets = c->tickets;
 	conf->lifetime = c->lifetime;
 	conf->sign_only = t->config->key_process;
+	conf->curves = c->curves;
+	conf->dh = c->dh;
+	conf->client_preference = c->client_preference;
+	conf->first_counts = c->first_counts;
 }
 
 static void
@@ -277,7 +311,7 @@ part_check(struct tried *t, const struct tls_server_conf *part)
 static void
 server_check(struct tried *t, const struct tls_server_conf *conf)
 {
-	const struct config_tls *c = &t->config->tls;
+	const struct config_tls *c = t->tls;
 	const struct tls_server_conf parts[] = {
 		{ .psk = conf->psk },
 		{ .ca = conf->ca, .verify = conf->ca.data != NULL ?
@@ -299,7 +333,7 @@ server_check(struct tried *t, const struct tls_server_conf *conf)
 static struct tls_server *
 server_new(struct tried *t, bool thorough)
 {
-	const struct config_tls *c = &t->config->tls;
+	const struct config_tls *c = t->tls;
 	struct tls_keypair *pairs = calloc(c->nsni + 1, sizeof(*pairs));
 	struct tls_server_conf conf = { .sni = pairs, .nsni = c->nsni };
 	char error[TLS_ERROR], warning[TLS_ERROR];
@@ -334,18 +368,23 @@ client_place(const struct config_remote *r, const char *error)
 	    &r->place;
 }
 
+/* An original destination is a different one each time: nothing is resumed. */
 static struct tls_client *
-client_new(struct tried *t, const struct config_remote *r, bool thorough)
+client_new(struct tried *t, const struct config_remote *r,
+    const struct tls_client *like, bool thorough)
 {
 	struct tls_client_conf conf = { .versions = r->tls,
-	    .verify = r->tls_verify, .name = r->tls_name };
+	    .verify = r->tls_verify, .name = r->tls_name,
+	    .ciphers = r->tls_ciphers, .curves = r->tls_curves,
+	    .chain_only = r->tls_chain_only, .silent = r->tls_silent,
+	    .fresh = r->addr.len == 0, .like = like };
 	struct tls_keypair own = { .cert = { .name = NULL } };
 	struct tls_client *client;
 	char ip[NET_TEXT], error[TLS_ERROR];
 	bool failed = t->failed;
 
 	t->failed = false;
-	if (r->addr.sa.sa_family != AF_UNIX)
+	if (r->addr.len > 0 && r->addr.sa.sa_family != AF_UNIX)
 		conf.ip = net_ip_text(&r->addr, ip);
 	if (r->tls_own != NULL) {
 		keypair_read(t, r->tls_own, key_remote(t->config, r), &own);
@@ -372,9 +411,15 @@ clients_new(struct tried *t, bool thorough)
 	struct tls_client **clients = arena_array(t->compiled->arena,
 	    c->nremotes > 0 ? c->nremotes : 1, sizeof(*clients));
 
-	for (size_t i = 0; i < c->nremotes; i++)
-		if (c->remotes[i].tls != 0)
-			clients[i] = client_new(t, &c->remotes[i], thorough);
+	for (size_t i = 0; i < c->nremotes; i++) {
+		const struct config_remote *r = &c->remotes[i];
+		const struct tls_client *like = r->tls_like == 0 ? NULL :
+		    clients[r->tls_like - 1];
+
+		/* of one that failed enough is said */
+		if (r->tls != 0 && (r->tls_like == 0 || like != NULL))
+			clients[i] = client_new(t, r, like, thorough);
+	}
 	return clients;
 }
 
@@ -387,6 +432,7 @@ build(const struct compiled *compiled, struct diag *diag, bool thorough,
 	    .diag = diag, .keys = keys };
 
 	*server = NULL;
+	t.tls = &t.config->tls;
 	if (t.config->tls.needed)
 		*server = server_new(&t, thorough);
 	*clients = clients_new(&t, thorough);
@@ -404,6 +450,33 @@ config_tls_build(const struct compiled *compiled, struct diag *diag,
     struct tls_client ***clients)
 {
 	return build(compiled, diag, false, keys, server, clients);
+}
+
+static int
+relay_build(const struct compiled *compiled, const struct config_relay *r,
+    struct diag *diag, bool thorough, struct keyproc *keys,
+    struct tls_server **server)
+{
+	struct tried t = { .compiled = compiled, .config = compiled->worker,
+	    .tls = r->tls, .diag = diag, .keys = keys };
+
+	*server = NULL;
+	if (r->tls == NULL)
+		return 0;
+	*server = server_new(&t, thorough);
+	if (!t.failed)
+		return 0;
+	tls_server_unref(*server);
+	*server = NULL;
+	return -1;
+}
+
+int
+config_tls_relay(const struct compiled *compiled,
+    const struct config_relay *r, struct diag *diag, struct keyproc *keys,
+    struct tls_server **server)
+{
+	return relay_build(compiled, r, diag, false, keys, server);
 }
 
 void
@@ -425,6 +498,11 @@ config_check(const struct compiled *compiled, struct diag *diag)
 	if (c != NULL && build(compiled, diag, true, NULL, &server,
 	    &clients) == 0)
 		config_tls_free(c, server, clients);
+	for (size_t i = 0; c != NULL && i < c->nrelays; i++) {
+		(void)relay_build(compiled, &c->relays[i], diag, true, NULL,
+		    &server);
+		tls_server_unref(server);
+	}
 }
 
 /* ---- the key process ---- */
@@ -438,6 +516,9 @@ config_keys_apart(const struct compiled *compiled)
 		return false;
 	if (c->tls.needed && (c->tls.main != NULL || c->tls.nsni > 0))
 		return true;
+	for (size_t i = 0; i < c->nrelays; i++)
+		if (c->relays[i].tls != NULL)
+			return true;
 	for (size_t i = 0; i < c->nremotes; i++)
 		if (c->remotes[i].tls != 0 && c->remotes[i].tls_own != NULL)
 			return true;
@@ -468,6 +549,19 @@ key_uses(uint32_t versions, unsigned tls12, unsigned tls13)
 	    ((versions & TLS_V1_3) != 0 ? tls13 : 0);
 }
 
+static void
+server_keys_add(struct tried *t, struct keyproc_keys *keys,
+    const struct config_tls *tls, uint32_t versions)
+{
+	unsigned uses = key_uses(versions, KEYPROC_SERVER_12,
+	    KEYPROC_SERVER_13);
+
+	if (tls->main != NULL)
+		key_add(t, keys, key_main(tls), tls->main, uses);
+	for (size_t i = 0; i < tls->nsni; i++)
+		key_add(t, keys, key_sni(tls, i), &tls->sni[i], uses);
+}
+
 int
 config_keys_load(const struct compiled *compiled, struct keyproc_keys *keys,
     struct diag *diag)
@@ -476,15 +570,15 @@ config_keys_load(const struct compiled *compiled, struct keyproc_keys *keys,
 	const struct config *c = compiled->worker;
 	struct tried t = { .compiled = compiled, .config = c, .diag = diag };
 	uint32_t versions = 0;
-	unsigned uses;
 
 	for (size_t i = 0; i < broker->nlisteners; i++)
 		versions |= broker->listeners[i].versions;
-	uses = key_uses(versions, KEYPROC_SERVER_12, KEYPROC_SERVER_13);
-	if (c->tls.needed && c->tls.main != NULL)
-		key_add(&t, keys, KEY_MAIN, c->tls.main, uses);
-	for (size_t i = 0; c->tls.needed && i < c->tls.nsni; i++)
-		key_add(&t, keys, key_sni(i), &c->tls.sni[i], uses);
+	if (c->tls.needed)
+		server_keys_add(&t, keys, &c->tls, versions);
+	for (size_t i = 0; i < c->nrelays; i++)
+		if (c->relays[i].tls != NULL)
+			server_keys_add(&t, keys, c->relays[i].tls,
+			    c->relays[i].tls->versions);
 	for (size_t i = 0; i < c->nremotes; i++) {
 		const struct config_remote *r = &c->remotes[i];
 
