@@ -116,7 +116,6 @@ int
 forward_relay(struct setup *u, const struct config_relay *conf)
 {
 	struct relay *r = setup_relay(u, conf->listener);
-	const struct config_tcp *tcp = &conf->tcp;
 
 	r->conf = conf;
 	r->policy = &forward_policy;
@@ -124,9 +123,7 @@ forward_relay(struct setup *u, const struct config_relay *conf)
 	r->facts = true;
 	r->local = forward_proxies(u->config, conf);
 	r->dscp = -1;
-	r->socket = (struct net_tcp){ .nodelay = tcp->nodelay,
-	    .sack = tcp->sack, .buffer = tcp->buffer, .ttl = tcp->ttl,
-	    .minttl = tcp->minttl };
+	r->socket = conf->tcp.socket;
 	return forward_tables(u, r);
 }
 
