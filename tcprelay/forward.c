@@ -512,7 +512,8 @@ forward_connected(struct session *s)
 
 	(void)pick_succeeded(s->setup->pick, (size_t)s->remote);
 	for (enum side side = CLIENT; side < SIDES; side++)
-		flow_limit(&s->flow[side], tcp->splice, tcp->buffer);
+		flow_limit(&s->flow[side], tcp->splice,
+		    tcp->socket.buffer);
 }
 
 int
