@@ -46,6 +46,8 @@ setup_unref(struct setup *u)
 	*link = u->next;
 	for (size_t i = 0; i < u->nrelays; i++) {
 		forward_free(&u->relays[i]);
+		if (u->relays[i].server != u->server)
+			tls_server_unref(u->relays[i].server);
 		if (u->relays[i].cell != &u->worker->nowhere)
 			board_drop(u->relays[i].cell);
 	}
@@ -68,7 +70,9 @@ setup_hold(struct setup *u, uint32_t kind, const char *identity)
 static struct board_cell *
 setup_cell(struct setup *u, const struct config_remote *r)
 {
-	return setup_hold(u, BOARD_DESTINATION, r->identity);
+	struct own *own = u->worker->own;
+
+	return config_cell(r, own_board(own), own_column(own));
 }
 
 /* ---- relays */
@@ -116,6 +120,37 @@ setup_relays(struct setup *u)
 		if (forward_relay(u, &u->config->relays[i]) == -1)
 			return -1;
 	return 0;
+}
+
+/* -1: reasons in diag. */
+static int
+setup_servers(struct setup *u, struct diag *diag)
+{
+	int status = 0;
+
+	for (size_t i = 0; i < u->config->nrelays; i++) {
+		const struct config_relay *c = &u->config->relays[i];
+
+		if (config_tls_relay(u->compiled, c, diag, u->keys,
+		    &setup_relay(u, c->listener)->server) == -1)
+			status = -1;
+	}
+	return status;
+}
+
+static void
+setup_tickets(struct setup *u)
+{
+	const struct worker *w = u->worker;
+
+	if (u->server != NULL)
+		tls_server_tickets(u->server, w->tickets, w->ntickets);
+	for (size_t i = 0; i < u->nrelays; i++) {
+		struct tls_server *server = u->relays[i].server;
+
+		if (server != NULL && server != u->server)
+			tls_server_tickets(server, w->tickets, w->ntickets);
+	}
 }
 
 struct relay *
@@ -256,8 +291,12 @@ worker_prepare(struct worker *w, struct compiled *c, struct diag *diag)
 		setup_unref(u);
 		return -1;
 	}
-	if (u->server != NULL && w->ntickets != 0)
-		tls_server_tickets(u->server, w->tickets, w->ntickets);
+	if (setup_servers(u, diag) == -1) {
+		setup_unref(u);
+		return -1;
+	}
+	if (w->ntickets != 0)
+		setup_tickets(u);
 	w->next = u;
 	return 0;
 }
@@ -353,10 +392,10 @@ worker_tickets(struct worker *w, const struct ticket_key *keys, unsigned n)
 		    sizeof(keys[i].auth));
 	}
 	w->ntickets = n;
-	if (w->now != NULL && w->now->server != NULL)
-		tls_server_tickets(w->now->server, w->tickets, n);
-	if (w->next != NULL && w->next->server != NULL)
-		tls_server_tickets(w->next->server, w->tickets, n);
+	if (w->now != NULL)
+		setup_tickets(w->now);
+	if (w->next != NULL)
+		setup_tickets(w->next);
 }
 
 /* Sessions that began with an older configuration need its keys, too. */

@@ -38,7 +38,8 @@ struct relay {
 	const struct policy	*policy;	/* session.h */
 	const struct config_relay *conf;	/* NULL: tcprelay's own */
 	struct board_cell	*cell;		/* its listener's, held */
-	struct tls_server	*server;	/* NULL: no TLS with clients */
+	struct tls_server	*server;	/* NULL: no TLS with clients. Its
+						   own, or the setup's */
 	uint64_t		 idle, connect, handshake;	/* ns, idle 0 */
 	struct forward_table	*tables;	/* forward.c; NULL: none */
 	struct net_tcp		 socket;	/* toward servers */
