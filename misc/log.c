@@ -546,6 +546,12 @@ log_configure(const struct log_conf *c)
 		closelog();
 }
 
+void
+log_connect(int facility)
+{
+	openlog(logger.ident, LOG_PID | LOG_NDELAY, facility);
+}
+
 static void
 sink_set(struct sink *s, int fd)
 {

@@ -53,6 +53,9 @@ struct log_conf {
  * to log_* are copied. */
 void	 log_open(const char *ident);
 void	 log_configure(const struct log_conf *);
+/* To syslog, now: from where the process goes it cannot be reached. What is
+ * configured later leaves that connection as it is. */
+void	 log_connect(int facility);
 void	 log_close(void);
 /* Take over a descriptor open for append (closed when replaced; -1: none). */
 void	 log_file(int fd);

@@ -95,6 +95,9 @@ int	 net_tcp_change(int fd, int family, const struct net_tcp *was,
 bool	 net_have_sack(void);
 /* Linux VRF device, OpenBSD routing table, FreeBSD FIB. */
 int	 net_vrf(int fd, const char *name);
+/* May have an address that is no address of this machine: to bind to one, or
+ * to be given what is for one. Needs privileges. */
+int	 net_foreign(int fd, int family);
 /* linger 0: close sends a reset. */
 int	 net_linger0(int fd);
 int	 net_linger_off(int fd);

@@ -88,6 +88,28 @@ net_original(int fd, struct net_addr *a)
 }
 
 int
+net_foreign(int fd, int family)
+{
+#if defined(SO_BINDANY)			/* OpenBSD */
+	const int on = 1;
+
+	(void)family;
+	return setsockopt(fd, SOL_SOCKET, SO_BINDANY, &on, sizeof(on));
+#elif defined(IP_BINDANY) && defined(IPV6_BINDANY)	/* FreeBSD */
+	const int on = 1;
+
+	return family == AF_INET6 ?
+	    setsockopt(fd, IPPROTO_IPV6, IPV6_BINDANY, &on, sizeof(on)) :
+	    setsockopt(fd, IPPROTO_IP, IP_BINDANY, &on, sizeof(on));
+#else
+	(void)fd;
+	(void)family;
+	errno = ENOPROTOOPT;
+	return -1;
+#endif
+}
+
+int
 net_peer_uid(int fd, uid_t *uid)
 {
 	gid_t gid;

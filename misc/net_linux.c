@@ -73,6 +73,16 @@ net_original(int fd, struct net_addr *a)
 }
 
 int
+net_foreign(int fd, int family)
+{
+	const int on = 1;
+
+	return family == AF_INET6 ?
+	    setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on)) :
+	    setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on));
+}
+
+int
 net_peer_uid(int fd, uid_t *uid)
 {
 	struct ucred cred;

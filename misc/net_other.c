@@ -59,6 +59,15 @@ net_vrf(int fd, const char *name)
 	return -1;
 }
 
+int
+net_foreign(int fd, int family)
+{
+	(void)fd;
+	(void)family;
+	errno = ENOPROTOOPT;
+	return -1;
+}
+
 #ifdef __sun
 /* The packet filter knows, and is asked by who may. */
 int
