@@ -80,7 +80,9 @@ forward_free(struct relay *r)
 		free(t->hosts);
 	}
 	free(r->tables);
+	free(r->states);
 	r->tables = NULL;
+	r->states = NULL;
 }
 
 static int
@@ -89,7 +91,8 @@ forward_tables(struct setup *u, struct relay *r)
 	const struct config_relay *conf = r->conf;
 
 	r->tables = calloc(conf->ntables + 1, sizeof(*r->tables));
-	if (r->tables == NULL)
+	r->states = calloc(conf->ntables + 1, sizeof(*r->states));
+	if (r->tables == NULL || r->states == NULL)
 		return -1;
 	for (size_t i = 0; i < conf->ntables; i++) {
 		r->tables[i].conf = &conf->tables[i];
@@ -274,43 +277,55 @@ choose_host(struct session *s, size_t table, uint32_t usable)
 	return true;
 }
 
-static bool
-choose_table(struct session *s)
+/* The first table with a usable host is all that matters of them. */
+static size_t
+tables_look(const struct session *s, uint32_t *usable)
 {
-	for (size_t i = 0; i < s->relay->conf->ntables; i++) {
-		uint32_t usable = table_usable(s, &s->relay->tables[i]);
+	const struct relay *r = s->relay;
+	size_t n = r->conf->ntables;
 
-		if (usable != 0)
-			return choose_host(s, i, usable);
+	*usable = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (*usable == 0)
+			*usable = table_usable(s, &r->tables[i]);
+		r->states[i].check = true;	/* orders count, too */
+		r->states[i].up = *usable != 0;
+		if (*usable != 0)
+			return i + 1;
 	}
-	return false;
+	return n;
 }
 
-/* The precedence is that of balance_target(), without rules. */
 static bool
 choose_first(struct session *s)
 {
 	const struct config_relay *conf = s->relay->conf;
 	struct forward *f = s->forward;
+	struct balance_targets targets = { .tables = s->relay->states,
+	    .original = conf->template != -1 && original_find(s, &f->server),
+	    .address = conf->address != -1 };
+	uint32_t usable = 0;
+	size_t table;
 
-	if (conf->template != -1 && original_find(s, &f->server)) {
+	if (!targets.original)
+		targets.ntables = tables_look(s, &usable);
+	switch (balance_target(&targets, &table)) {
+	case BALANCE_TABLE:
+		return choose_host(s, table, usable);
+	case BALANCE_ORIGINAL:
 		s->remote = conf->template;
 		f->made = true;
 		route_address(&f->route, BALANCE_ORIGINAL, conf->retry);
 		return true;
-	}
-	if (conf->ntables != 0) {
-		if (choose_table(s))
-			return true;
-	} else if (conf->address != -1) {
+	case BALANCE_ADDRESS:
 		s->remote = conf->address;
 		route_address(&f->route, BALANCE_ADDRESS, conf->retry);
 		return true;
-	} else if (conf->original == ORIGINAL_NAT) {
-		session_fail(s, REASON_NAT_LOOKUP, 0, NULL);
-		return false;
+	case BALANCE_FAILED:
+		break;
 	}
-	session_fail(s, REASON_FAILED, 0, NULL);
+	if (conf->original == ORIGINAL_NAT && conf->ntables == 0)
+		session_fail(s, REASON_NAT_LOOKUP, 0, NULL);
 	return false;
 }
 
@@ -431,8 +446,13 @@ reason_of(const struct session *s, int error, bool at_once)
 static void
 forward_over_time(struct session *s)
 {
-	session_fail(s, s->state == SESSION_REMOTE_HANDSHAKE ?
-	    REASON_TLS_TIMEOUT : REASON_CONNECT_TIMEOUT, 0, NULL);
+	enum relay_reason reason = REASON_CONNECT_TIMEOUT;
+
+	if (s->state == SESSION_REMOTE_HANDSHAKE)
+		reason = REASON_TLS_TIMEOUT;
+	else if (s->state == SESSION_SHORT)
+		reason = REASON_NO_DESCRIPTORS;
+	session_fail(s, reason, 0, NULL);
 }
 
 static void
@@ -496,7 +516,7 @@ void
 forward_late(struct session *s)
 {
 	if (s->state == SESSION_BIND)
-		session_fail(s, REASON_BINDANY, ETIMEDOUT, NULL);
+		session_fail(s, REASON_BINDANY, 0, NULL);
 	else if (ev_now(session_worker(s)->ev) >= s->forward->connect_by)
 		forward_over_time(s);
 	else

@@ -31,7 +31,8 @@ relay_ended(struct session *s, enum side side)
 	session_phase(s, phases[side]);
 	if (f->phase[phases[side_other(side)]] == 0)
 		f->who = who_is(side);
-	if (!flow_empty(&s->flow[side]))
+	if (!flow_empty(&s->flow[side]) ||
+	    s->stream[side_other(side)].blocked)
 		f->late = true;
 }
 

@@ -400,6 +400,10 @@ session_set(struct session *s, enum session_state state)
 		memcpy(&time, (const char *)s->relay + to->timeout,
 		    sizeof(time));
 	s->deadline = time != 0 ? now + time : 0;
+	/* All attempts of a relay together have the time of one. */
+	if (s->forward != NULL && s->forward->connect_by != 0 &&
+	    state < SESSION_RELAY && s->deadline > s->forward->connect_by)
+		s->deadline = s->forward->connect_by;
 }
 
 /* ---- interest */

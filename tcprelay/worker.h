@@ -42,6 +42,7 @@ struct relay {
 						   own, or the setup's */
 	uint64_t		 idle, connect, handshake;	/* ns, idle 0 */
 	struct forward_table	*tables;	/* forward.c; NULL: none */
+	struct balance_table	*states;	/* the same; of a choice */
 	struct net_tcp		 socket;	/* toward servers */
 	bool			 facts;		/* sessions need struct facts */
 	bool			 local;		/* ... and where the client
