@@ -20,6 +20,13 @@
 
 #include "features.h"
 
+/* What the board has of a host that is checked: its row is held in the column
+ * of health. NULL: it is not on the board. */
+struct cell {
+	struct board_health		*health;
+	const struct board_switch	*order;
+};
+
 struct hce {
 	struct role		*role;
 	struct ev		*ev;
@@ -27,9 +34,7 @@ struct hce {
 	struct compiled		*conf;		/* what it checks, ours */
 	int			 sockets[CHECK_SOCKETS];
 	int			 sockets_error;	/* errno, if one is missing */
-	/* Rows that are held in the column of health, by host id - 1; NULL:
-	 * it is not checked, or not on the board. Ours. */
-	struct board_health	**cells;
+	struct cell		*cells;		/* by host id - 1; ours */
 	size_t			 ncells;
 	const struct board_head	*board;		/* that they are of */
 	uint32_t		 salt;		/* of the numbers of scripts */
@@ -48,22 +53,26 @@ static_assert((int)CHECK_NONE == (int)RD_CHECK_NONE &&
 /* ---- the board ---- */
 
 static void
-cells_drop(struct board_health **cells, size_t n)
+cells_drop(struct cell *cells, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (cells[i] != NULL)
-			board_drop((struct board_cell *)(void *)cells[i]);
+		if (cells[i].health != NULL)
+			board_drop((void *)cells[i].health);
 	free(cells);
 }
 
-static struct board_health *
+static struct cell
 cell_hold(struct board *b, const struct rd_conf *conf,
     const struct rd_table *t, const struct rd_host *host)
 {
 	char name[BOARD_NAME];
+	struct cell cell = { NULL, NULL };
 
-	return (struct board_health *)(void *)board_hold(b, board_check(b),
-	    BOARD_HOST, rd_board_host(conf, t, host, name));
+	rd_board_host(conf, t, host, name);
+	cell.health = (void *)board_hold(b, board_check(b), BOARD_HOST, name);
+	if (cell.health != NULL)
+		cell.order = board_switch(b, BOARD_HOST, name);
+	return cell;
 }
 
 /* Rows of hosts that go on being checked are held without a gap: nobody else
@@ -72,7 +81,7 @@ static int
 cells_take(struct hce *h, const struct rd_conf *conf)
 {
 	struct board *b = role_board(h->role);
-	struct board_health **cells = calloc(conf->nhosts + 1, sizeof *cells);
+	struct cell *cells = calloc(conf->nhosts + 1, sizeof *cells);
 
 	if (cells == NULL)
 		return -1;
@@ -96,14 +105,14 @@ cells_take(struct hce *h, const struct rd_conf *conf)
 	return 0;
 }
 
-/* NULL: nowhere to write to. */
-static struct board_health *
+static struct cell
 cell_find(struct hce *h, uint32_t id)
 {
-	if (role_board(h->role)->head != h->board &&
-	    cells_take(h, rd_conf_of(h->conf)) == -1)
-		return NULL;
-	return id > 0 && id <= h->ncells ? h->cells[id - 1] : NULL;
+	if ((role_board(h->role)->head != h->board &&
+	    cells_take(h, rd_conf_of(h->conf)) == -1) ||
+	    id == 0 || id > h->ncells)
+		return (struct cell){ NULL, NULL };
+	return h->cells[id - 1];
 }
 
 static void
@@ -156,7 +165,7 @@ static void
 status_cb(void *ctx, const struct check_status *s)
 {
 	struct hce *h = ctx;
-	struct board_health *cell = cell_find(h, s->id);
+	struct board_health *cell = cell_find(h, s->id).health;
 	struct rd_tell_host tell = {
 		.host = s->id, .table = s->table,
 		.old = (int32_t)s->old, .now = (int32_t)s->now.state,
@@ -240,57 +249,31 @@ how_of(const struct rd_check *c)
 	};
 }
 
-/* What a configuration becomes, while it does. */
-struct plan {
-	struct hce		*h;
-	const struct rd_conf	*conf;
-	struct arena		*arena;
-	const struct rd_table	**tables;	/* of hosts, by id - 1 */
-};
-
-static void
-plan_tables(struct plan *p)
-{
-	p->tables = arena_array(p->arena, p->conf->nhosts + 1,
-	    sizeof(const struct rd_table *));
-	for (size_t i = 0; i < p->conf->ntables; i++) {
-		const struct rd_table *t = p->conf->tables[i];
-
-		for (size_t k = 0; k < t->nhosts; k++)
-			p->tables[t->hosts[k].id - 1] = t;
-	}
-}
-
 /* A child's order is its parent's. */
 static bool
-host_disabled(const struct plan *p, const struct rd_host *host)
+host_disabled(struct hce *h, const struct rd_host *host)
 {
-	uint32_t id = host->parent != 0 ? host->parent : host->id;
-	char name[BOARD_NAME];
-
-	return !rd_board_on(board_switch(role_board(p->h->role), BOARD_HOST,
-	    rd_board_host(p->conf, p->tables[id - 1], p->conf->hosts[id - 1],
-	    name)), false);
+	return !rd_board_on(cell_find(h, host->parent != 0 ? host->parent :
+	    host->id).order, false);
 }
 
 /* An engine before this one has left what it knew on the board. */
 static const struct host *
-host_known(const struct plan *p, uint32_t id)
+host_known(struct hce *h, uint32_t id, struct arena *a)
 {
 	struct host *known;
 
-	if (p->h->check != NULL)
+	if (h->check != NULL)
 		return NULL;
-	known = arena_alloc(p->arena, sizeof *known);
-	*known = cell_read(cell_find(p->h, id));
+	known = arena_alloc(a, sizeof *known);
+	*known = cell_read(cell_find(h, id).health);
 	return known;
 }
 
 static const struct check_host *
-hosts_of(const struct plan *p, const struct rd_table *t)
+hosts_of(struct hce *h, const struct rd_table *t, struct arena *a)
 {
-	struct check_host *hosts = arena_array(p->arena, t->nhosts,
-	    sizeof *hosts);
+	struct check_host *hosts = arena_array(a, t->nhosts, sizeof *hosts);
 
 	for (size_t i = 0; i < t->nhosts; i++) {
 		const struct rd_host *from = &t->hosts[i];
@@ -298,30 +281,30 @@ hosts_of(const struct plan *p, const struct rd_table *t)
 		hosts[i] = (struct check_host){
 			.id = from->id, .name = from->name,
 			.addr = from->addr, .by_name = from->by_name,
-			.disabled = host_disabled(p, from),
+			.disabled = host_disabled(h, from),
 			.retry = from->retry, .ttl = from->ttl,
 			.parent = from->parent,
-			.known = host_known(p, from->id)
+			.known = host_known(h, from->id, a)
 		};
 	}
 	return hosts;
 }
 
 static void
-table_fill(const struct plan *p, const struct rd_table *from,
-    struct check_table *t)
+table_fill(struct hce *h, const struct rd_conf *conf,
+    const struct rd_table *from, struct check_table *t, struct arena *a)
 {
 	char name[BOARD_NAME];
 	const struct board_switch *ordered = board_switch(
-	    role_board(p->h->role), BOARD_TABLE,
-	    rd_board_table(p->conf, from, name));
+	    role_board(h->role), BOARD_TABLE,
+	    rd_board_table(conf, from, name));
 
 	*t = (struct check_table){
 		.id = from->id, .name = from->name,
 		.how = how_of(&from->check), .timeout = from->timeout,
 		.every = from->skip + 1,
 		.disabled = !rd_board_on(ordered, from->disabled),
-		.hosts = hosts_of(p, from), .nhosts = from->nhosts
+		.hosts = hosts_of(h, from, a), .nhosts = from->nhosts
 	};
 }
 
@@ -343,7 +326,6 @@ log_of(const struct hce *h, const struct rd_conf *conf)
 static int
 adopt(struct hce *h, const struct rd_conf *conf, struct arena *a)
 {
-	struct plan p = { .h = h, .conf = conf, .arena = a };
 	struct check_table *tables = arena_array(a, conf->ntables,
 	    sizeof *tables);
 	struct check_conf c = {
@@ -351,10 +333,10 @@ adopt(struct hce *h, const struct rd_conf *conf, struct arena *a)
 		.log = log_of(h, conf), .agent = SERVER_NAME
 	};
 
-	plan_tables(&p);
 	for (size_t i = 0; i < conf->ntables; i++)
 		if (conf->tables[i]->check.kind != RD_CHECK_NONE)
-			table_fill(&p, conf->tables[i], &tables[c.ntables++]);
+			table_fill(h, conf, conf->tables[i],
+			    &tables[c.ntables++], a);
 	if (h->check == NULL &&
 	    (h->check = check_new(h->ev, &hce_checks, h, h->sockets)) == NULL)
 		return -1;
@@ -370,8 +352,8 @@ cells_settle(struct hce *h)
 		const struct host *host = check_host(h->check,
 		    (uint32_t)i + 1);
 
-		if (h->cells[i] != NULL && host != NULL)
-			cell_write(h->cells[i], host);
+		if (h->cells[i].health != NULL && host != NULL)
+			cell_write(h->cells[i].health, host);
 	}
 }
 
