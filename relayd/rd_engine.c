@@ -190,6 +190,16 @@ remote_tls(struct engine *e, const struct rd_relay *r,
 		e->like = m->index + 1;
 }
 
+/* Without brackets, as relayd's logs have it. */
+static void
+remote_text(struct config_remote *m)
+{
+	char addr[NET_TEXT];
+
+	snprintf(m->text, sizeof m->text, "%.100s:%u",
+	    net_ip_text(&m->addr, addr), net_port(&m->addr));
+}
+
 /* Sessions of a host are counted in the host's own row, whichever relay they
  * belong to. */
 static void
@@ -201,7 +211,7 @@ host_add(struct engine *e, const struct rd_relay *r, const struct rd_use *u,
 	m->place = h->place;
 	m->addr = h->addr;
 	net_set_port(&m->addr, u->port);
-	net_text(&m->addr, m->text);
+	remote_text(m);
 	m->host = h->id;
 	m->name = h->name;
 	m->retry = h->retry;
@@ -233,7 +243,7 @@ address_add(struct engine *e, const struct rd_relay *r)
 	m->addr = r->address;
 	m->name = r->address_name;
 	m->retry = r->retry;
-	net_text(&m->addr, m->text);
+	remote_text(m);
 	remote_tls(e, r, m, r->address_by_name ? r->address_name : NULL);
 	own_identity(r, m, m->text);
 	return (int32_t)m->index;
