@@ -117,7 +117,7 @@ int	 net_peer_uid(int fd, uid_t *);
 int	 net_local(int fd, struct net_addr *);
 int	 net_peer(int fd, struct net_addr *);
 /* Where a connection went before the system translated its destination. -1,
- * errno: it does not say (ENOSYS: ever). */
+ * errno: ENOENT it was not, ENOSYS the system does not say ever. */
 int	 net_original(int fd, struct net_addr *);
 
 #endif

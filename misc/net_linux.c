@@ -68,8 +68,14 @@ net_original(int fd, struct net_addr *a)
 	inet6 = local.sa.sa_family == AF_INET6;
 	memset(a, 0, sizeof(*a));
 	a->len = inet6 ? sizeof(a->in6) : sizeof(a->in);
-	return getsockopt(fd, inet6 ? IPPROTO_IPV6 : IPPROTO_IP, ORIGINAL_DST,
-	    &a->sa, &a->len);
+	if (getsockopt(fd, inet6 ? IPPROTO_IPV6 : IPPROTO_IP, ORIGINAL_DST,
+	    &a->sa, &a->len) == -1)
+		return -1;
+	if (net_same(a, &local)) {
+		errno = ENOENT;		/* tracked, but as it is */
+		return -1;
+	}
+	return 0;
 }
 
 int

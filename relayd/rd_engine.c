@@ -96,6 +96,7 @@ listener_fill(struct engine *e, struct listener_conf *l,
 	l->dscp = -1;
 	l->tcp = socket_of(tcp);
 	l->no_keepalive = true;
+	l->foreign = r->target == RD_TO_DESTINATION;
 	l->owner = arena_printf(e->c->arena, "relay \"%s\"", r->name);
 	l->versions = r->tls ? r->protocol->tls.versions : 0;
 	l->accept = ACCEPT_WORKERS;

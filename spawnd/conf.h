@@ -78,6 +78,8 @@ struct listener_conf {
 	struct net_keepalive	 keepalive;
 	struct net_tcp		 tcp;
 	bool			 no_keepalive;
+	bool			 foreign;	/* takes what is diverted to it,
+						   whatever address it is for */
 	const char		*owner;		/* whose it is, for errors: such
 						   a one must be open; NULL */
 	enum listen_accept	 accept;

@@ -191,6 +191,10 @@ options_set(int fd, const struct listener_conf *c, int family,
 	    net_keepalive(fd, &c->keepalive) == -1) ||
 	    net_tcp(fd, family, &c->tcp, what) == -1))
 		return -1;
+	if (c->foreign && net_foreign(fd, family) == -1) {
+		*what = "transparent socket";
+		return -1;
+	}
 	return c->dscp >= 0 ? net_dscp(fd, family, c->dscp) : 0;
 }
 
@@ -549,7 +553,7 @@ options_equal(const struct listener_conf *a, const struct listener_conf *b)
 
 	return a->dscp == b->dscp && x->count == y->count &&
 	    x->idle == y->idle && x->interval == y->interval &&
-	    a->no_keepalive == b->no_keepalive;
+	    a->no_keepalive == b->no_keepalive && a->foreign == b->foreign;
 }
 
 static bool
