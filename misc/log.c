@@ -43,7 +43,7 @@ static struct {
 	char			role[NAME_LEN];
 	uint32_t		worker;
 	int			severity;
-	bool			to_syslog, json, copy, early;
+	bool			to_syslog, json, copy, early, plain;
 	bool			debug_syslog, debug_stderr, debug_file;
 	bool			verbose;
 	uint32_t		debug_bits;	/* as configured */
@@ -318,7 +318,8 @@ places_text(const struct places *to, const struct line *body)
 
 	if (to->err && logger.err.fd != -1) {
 		line_start(&l);
-		line_printf(&l, "%ld: ", (long)getpid());
+		if (!logger.plain)
+			line_printf(&l, "%ld: ", (long)getpid());
 		line_piece(&l, body->text, body->len);
 		line_close(&l, "\n");
 		sink_line(&logger.err, &l);
@@ -517,6 +518,14 @@ static void
 debug_set(void)
 {
 	log_debug_bits = logger.verbose ? DEBUG_ALL : logger.debug_bits;
+}
+
+void
+log_style(int facility, bool plain)
+{
+	logger.plain = plain;
+	closelog();
+	openlog(logger.ident, LOG_PID, facility);
 }
 
 void

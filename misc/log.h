@@ -52,6 +52,9 @@ struct log_conf {
 /* First thing in main(): ident is the base name of argv[0]. Strings given
  * to log_* are copied. */
 void	 log_open(const char *ident);
+/* From log_open() on, whatever is configured: where syslog(3) sorts lines in
+ * before that, and whether on standard error they are bare. */
+void	 log_style(int facility, bool plain);
 void	 log_configure(const struct log_conf *);
 /* To syslog, now: from where the process goes it cannot be reached. What is
  * configured later leaves that connection as it is. */

@@ -352,7 +352,7 @@ flags_get(struct proc *p, uint32_t flags)
 	p->greeted = (flags & UPGRADE_GREETED) != 0;
 	p->was_ready = (flags & UPGRADE_WAS_READY) != 0;
 	p->suspected = (flags & UPGRADE_SUSPECTED) != 0;
-	p->blocked = (flags & UPGRADE_BLOCKED) != 0;
+	p->outbox.blocked = (flags & UPGRADE_BLOCKED) != 0;
 	p->told = (flags & UPGRADE_TOLD) != 0;
 	p->killed = (flags & UPGRADE_KILLED) != 0;
 	p->bad_config = (flags & UPGRADE_BAD_CONFIG) != 0;
@@ -402,7 +402,7 @@ worker_dismiss(struct proc *p, const struct upgrade_worker *w)
 	p->state = PROC_ENDING;
 	p->users = 0;		/* nobody will say when they have gone */
 	/* the second time would end its sessions */
-	if (!p->told || p->blocked)
+	if (!p->told || p->outbox.blocked)
 		(void)kill(p->pid, SIGTERM);
 	p->told = true;
 }
@@ -437,7 +437,7 @@ worker_adopt(struct master *m, const struct adopt *a,
 	}
 	lent_get(p, &w->tail[UPGRADE_LENT]);
 	/* that may not have left the program before us */
-	if (p->blocked && p->state == PROC_ENDING)
+	if (p->outbox.blocked && p->state == PROC_ENDING)
 		proc_send(p, CHANNEL_MAY_DIE, NULL, 0, NULL, 0, NULL, 0);
 	return true;
 }

@@ -74,6 +74,8 @@ const struct channel_form channel_forms[CHANNEL_TYPES] = {
 	    true, false, FEATURE_CONFIG },
 	[CHANNEL_KEYS] = { "KEYS", SIZE(channel_generation), 1, 1,
 	    true, false, FEATURE_CONFIG },
+	[CHANNEL_TELL] = { "TELL", SIZE(channel_tell), 0, 1,
+	    true, true, FEATURE_CONFIG },
 	[CHANNEL_LOGFILE] = { "LOGFILE", SIZE(channel_logfile), 1, 1,
 	    true, false, FEATURE_CONFIG },
 };
@@ -277,7 +279,9 @@ channel_recv(struct channel *ch, void *buf, struct channel_message *m)
 	m->type = h.type;
 	m->payload = (const uint8_t *)buf + sizeof(h);
 	m->len = h.length;
-	channel_drop(m, channel_want(h.type, m->payload));
+	channel_drop(m, h.type == CHANNEL_TELL ?
+	    channel_forms[h.type].fds_max : channel_want(h.type,
+	    m->payload));
 	return CHANNEL_GOT;
 }
 

@@ -27,7 +27,8 @@ enum channel_type {
 	CHANNEL_REVOKED = 25, CHANNEL_LOOK = 26, CHANNEL_CONFIG = 27,
 	CHANNEL_COMMIT = 28, CHANNEL_TICKETS = 29, CHANNEL_BOARD = 30,
 	CHANNEL_POLICY = 31, CHANNEL_KEYS = 32, CHANNEL_LOGFILE = 33,
-	CHANNEL_TYPES = 34
+	CHANNEL_TELL = 34,
+	CHANNEL_TYPES = 35
 };
 
 /* features of HELLO */
@@ -82,6 +83,12 @@ struct channel_generation { uint32_t generation; };  /* COMMIT POLICY KEYS */
 struct ticket_key { uint8_t name[16], key[32], auth[32]; };
 struct channel_tickets { uint32_t n; };			/* then n keys */
 struct channel_board { uint32_t column, columns; uint64_t size; };
+/* KEYS to a role: its other end is this worker's. */
+struct channel_keys { uint32_t generation, worker; };
+/* TELL: to whom, and when it arrives from whom; then the data (role.h). Of
+ * type 0 the master says to everybody whether debug lines are wanted. */
+struct channel_tell { uint32_t role, instance, type, zero; };
+struct channel_verbose { uint32_t on; };
 struct channel_logfile { uint32_t kind; };	/* 1 log, 2 debug */
 static_assert(sizeof(struct channel_ready) == 48, "ready");
 static_assert(sizeof(struct channel_hello) == 40, "hello");
@@ -89,6 +96,7 @@ static_assert(sizeof(struct channel_return) == 12, "return");
 static_assert(sizeof(struct channel_config) == 40, "config");
 static_assert(sizeof(struct channel_board) == 16, "board");
 static_assert(sizeof(struct ticket_key) == 80, "ticket");
+static_assert(sizeof(struct channel_tell) == 16, "tell");
 
 #define CHANNEL_READY_PLAIN	16	/* READY without digest */
 

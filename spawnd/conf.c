@@ -502,23 +502,15 @@ compile_end(struct compile *k)
 		exec_missing(k);
 }
 
-struct compiled *
-conf_compile(const struct conf_request *request, struct source *source,
-    struct diag *diag)
+/* The broker's sections, and the worker's. */
+static void
+compile_sections(const struct conf_request *request, struct source *source,
+    struct compiled *c, struct diag *diag)
 {
 	size_t before = diag_errors(diag);
 	struct compile k = { .request = request, .source = source,
-	    .diag = diag };
-	struct compiled *c = calloc(1, sizeof *c);
+	    .diag = diag, .c = c };
 
-	if (c == NULL || (c->arena = arena_new()) == NULL) {
-		free(c);
-		diag_fail(diag, NULL, EX_OSERR, "%s", strerror(ENOMEM));
-		return NULL;
-	}
-	c->refs = 1;
-	c->check = request->check;
-	k.c = c;
 	if (request->worker_only)
 		worker_alone(&k);
 	else if (keyfile_check(&k))
@@ -530,6 +522,49 @@ conf_compile(const struct conf_request *request, struct source *source,
 	urls_missing(&k);
 	if (diag_errors(diag) == before)
 		compile_end(&k);
+}
+
+/* A language of the program's own, which fills in both halves. */
+static void
+compile_front(const struct conf_request *request, struct source *source,
+    struct compiled *c, struct diag *diag)
+{
+	const struct program_manners *manners = request->program->manners;
+	size_t before = diag_errors(diag);
+
+	source_env_reset(source);
+	common_begin(&c->broker_common);
+	common_begin(&c->worker_common);
+	if (manners != NULL)
+		c->broker_common.log.facility =
+		    c->worker_common.log.facility = manners->facility;
+	c->broker.spawn.uid = (uid_t)-1;
+	c->broker.spawn.gid = (gid_t)-1;
+	if (!request->program->compile(request, source, c, diag) &&
+	    diag_errors(diag) == before)
+		diag_fail(diag, NULL, EX_SOFTWARE,
+		    "the configuration cannot be used");
+}
+
+struct compiled *
+conf_compile(const struct conf_request *request, struct source *source,
+    struct diag *diag)
+{
+	size_t before = diag_errors(diag);
+	struct compiled *c = calloc(1, sizeof *c);
+
+	if (c == NULL || (c->arena = arena_new()) == NULL) {
+		free(c);
+		diag_fail(diag, NULL, EX_OSERR, "%s", strerror(ENOMEM));
+		return NULL;
+	}
+	c->refs = 1;
+	c->check = request->check;
+	c->file = arena_strdup(c->arena, request->file);
+	if (request->program->compile != NULL)
+		compile_front(request, source, c, diag);
+	else
+		compile_sections(request, source, c, diag);
 	if (diag_errors(diag) != before) {
 		if (request->wrong != NULL)
 			*request->wrong = c;
@@ -556,7 +591,10 @@ compiled_unref(struct compiled *c)
 		return;
 	if (c->worker != NULL && c->worker_free != NULL)
 		c->worker_free(c->worker);
+	if (c->front != NULL && c->front_free != NULL)
+		c->front_free(c->front);
 	source_free(c->source);
 	arena_free(c->arena);
+	free(c->request);
 	free(c);
 }

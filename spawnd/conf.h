@@ -138,6 +138,9 @@ struct compiled {
 						   from; NULL */
 	void			(*front_free)(void *);
 	struct source		*source;	/* owned */
+	void			*request;	/* what the request points to, for
+						   free(); NULL: it stays */
+	const char		*file;		/* of the request */
 	uint8_t			 digest[32];
 	/* A hash of what another program is to read: its file, or what is
 	 * not ours of this one. 0: the worker is the program itself. */

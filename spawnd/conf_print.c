@@ -84,11 +84,13 @@ compiled_digest(struct compiled *c, const struct program *program)
 	size_t len = 0;
 	FILE *fp = open_memstream(&text, &len);
 
+	if (program->compile != NULL)
+		hash_add(h, c->digest, sizeof(c->digest));
 	if (fp != NULL) {
 		common_print("broker", &c->broker_common, fp);
 		conf_print(&c->broker, fp);
 		common_print("worker", &c->worker_common, fp);
-		if (c->worker != NULL)
+		if (c->worker != NULL && program->section != NULL)
 			program->section->print(c->worker, fp);
 		fclose(fp);
 		hash_add(h, text, len);

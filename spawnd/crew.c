@@ -46,7 +46,7 @@ member_set(struct dispatch_worker *w, const struct proc *p)
 	w->use = proc_use(p);
 	w->max = proc_max(p);
 	w->eligible = proc_eligible(p);
-	w->blocked = p->blocked;
+	w->blocked = p->outbox.blocked;
 	w->idle_since = p->idle_since;
 }
 

@@ -382,7 +382,7 @@ hand_flush(struct proc *p)
 		single_flush(p);
 		return;
 	}
-	while (p->out.n > 0 && p->state == PROC_READY && !p->blocked &&
+	while (p->out.n > 0 && p->state == PROC_READY && !p->outbox.blocked &&
 	    (n = send_first(p)) > 0)
 		while (n-- > 0)
 			hand_sent(p, hand_pop(&p->out));

@@ -18,12 +18,14 @@
 #include "../misc/log.h"
 #include "../misc/msg.h"
 #include "../misc/net.h"
+#include "config_msg.h"
 #include "environ.h"
 #include "keys.h"
 #include "logs.h"
 #include "master.h"
 #include "own.h"
 #include "proc.h"
+#include "roles.h"
 #include "self.h"
 #include "upgrade_state.h"
 
@@ -62,11 +64,27 @@ static const struct ev_ops keys_ops = {
 	.readable = keys_readable, .error = keys_lost, .hangup = keys_lost
 };
 
+/* A role that has them, whatever the configuration says. */
+static bool
+keys_role(const struct program *program)
+{
+	for (unsigned i = 0; i < program->nroles; i++)
+		if (program->roles[i].secrets)
+			return true;
+	return false;
+}
+
+bool
+keys_elsewhere(const struct program *program, const struct compiled *c)
+{
+	return keys_role(program) || (program->keys_apart != NULL &&
+	    program->keys_apart(c));
+}
+
 bool
 keys_apart(const struct master *m, const struct compiled *c)
 {
-	return m->single == NULL && m->program->keys_apart != NULL &&
-	    m->program->keys_apart(c);
+	return m->single == NULL && keys_elsewhere(m->program, c);
 }
 
 /* ---- the list ---- */
@@ -179,25 +197,20 @@ static bool
 send_configuration(struct keys *k)
 {
 	struct channel_hello hello = { .generation = k->generation };
-	struct channel_config config = { .generation = k->generation,
-	    .flags = k->secrets != -1 };
-	struct conf_request request;
-	char tail[OWN_REQUEST_MAX];
-	const int fds[2] = { k->bundle, k->secrets };
-	size_t len;
+	const struct loaded conf = { .conf = k->conf, .bundle = k->bundle,
+	    .secrets = k->secrets, .shared = -1 };
+	struct config_out out;
 
+	config_pack(&out, k->master, &conf, k->generation, false);
 	memcpy(hello.nonce, k->nonce, sizeof(hello.nonce));
 	memcpy(hello.build, channel_build, sizeof(hello.build));
-	memcpy(config.digest, k->conf->digest, sizeof(config.digest));
-	master_request(k->master, &request);
-	len = own_request_pack(tail, sizeof(tail), &request);
 	if (!keys_send(k, CHANNEL_HELLO, &hello, sizeof(hello), NULL, 0,
 	    NULL, 0))
 		return false;
 	k->channel.features = FEATURE_BOARD | FEATURE_CONFIG;
 	logs_channel(&k->channel, &k->conf->worker_common);
-	return keys_send(k, CHANNEL_CONFIG, &config, sizeof(config), tail,
-	    len, fds, k->secrets != -1 ? 2 : 1);
+	return keys_send(k, CHANNEL_CONFIG, &out.head, sizeof(out.head),
+	    out.tail, out.len, out.fds, out.nfds);
 }
 
 /* A worker and the key process get an end each. */
@@ -371,6 +384,8 @@ keys_give(struct proc *p, const struct loaded *conf, uint32_t generation)
 	if (!keys_apart(m, conf->conf) ||
 	    !(p->channel.features & FEATURE_CONFIG))
 		return true;
+	if (keys_role(m->program))
+		return roles_keys(p, generation);
 	k = keys_find(m, generation);
 	if (k == NULL) {
 		if ((k = keys_new(m, conf, generation)) == NULL)

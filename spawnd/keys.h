@@ -19,6 +19,9 @@ struct proc;
 struct program;
 struct upgrade_keys;
 
+/* Whether a configuration's private keys live in another process than the
+ * workers of this program. */
+bool	 keys_elsewhere(const struct program *, const struct compiled *);
 /* Whether own workers of this configuration get no private keys. */
 bool	 keys_apart(const struct master *, const struct compiled *);
 /*
@@ -52,6 +55,8 @@ void	 keys_clear(struct master *);
 #define KEYS_ENV	"SPAWND_KEYPROC"	/* as SPAWND_WORKER */
 
 bool	 keys_is_process(void);
+/* Nobody else looks into this process, and it leaves no core. */
+void	 keys_conceal(void);
 /* After log_open(). The exit status. */
 int	 keys_main(const struct program *, char **argv);
 

@@ -26,6 +26,7 @@
 #include "../misc/net.h"
 #include "../misc/str.h"
 #include "../misc/title.h"
+#include "config_msg.h"
 #include "features.h"
 #include "keys.h"
 #include "own.h"
@@ -41,7 +42,6 @@ struct service {
 	uint8_t			 nonce[8];
 	bool			 greeted;
 	struct conf_request	 request;
-	char			*tail;		/* the master's strings */
 	struct compiled		*conf;
 	struct keyproc_keys	*keys;
 	unsigned		 peers;
@@ -78,6 +78,13 @@ no_core(void)
 	const struct rlimit none = { 0, 0 };
 
 	(void)setrlimit(RLIMIT_CORE, &none);
+}
+
+void
+keys_conceal(void)
+{
+	conceal();
+	no_core();
 }
 
 /* ---- messages ---- */
@@ -128,37 +135,14 @@ show(const struct service *s)
 	    c->proctitle != NULL ? ": " : "");
 }
 
-static bool
-compile(struct service *s, struct channel_message *m, struct diag *d)
-{
-	struct channel_config head;
-	struct source *source;
-	size_t len = m->len - sizeof(head);
-
-	memcpy(&head, m->payload, sizeof(head));
-	s->tail = malloc(len + 1);
-	if (s->tail == NULL)
-		return false;
-	memcpy(s->tail, m->payload + sizeof(head), len);
-	if (!own_request_unpack(&s->request, s->tail, len))
-		return false;
-	source = source_replay(m->fds[0], (head.flags & 1) != 0 ? m->fds[1] :
-	    -1);
-	if (source == NULL)
-		return false;
-	s->conf = conf_compile(&s->request, source, d);
-	if (s->conf == NULL)
-		source_free(source);
-	return s->conf != NULL;
-}
-
 static int
 load(struct service *s, struct channel_message *m, struct diag *d)
 {
-	const char *lacks;
+	const char *lacks, *why = "the configuration cannot be used";
 
-	if (!compile(s, m, d)) {
-		log_err("key process: the bundle cannot be read");
+	s->conf = config_unpack(&s->request, m, d, &why);
+	if (s->conf == NULL) {
+		log_err("key process: %s", why);
 		return EX_CONFIG;
 	}
 	show(s);
@@ -351,8 +335,7 @@ keys_main(const struct program *program, char **argv)
 	static struct service s;
 	int status;
 
-	conceal();
-	no_core();
+	keys_conceal();
 	s.program = program;
 	s.base = str_base(argv[0]);
 	s.stderr_copy = argv[1] != NULL && strcmp(argv[1], "-D") == 0;
@@ -369,6 +352,5 @@ keys_main(const struct program *program, char **argv)
 	if (s.conf != NULL)
 		compiled_unref(s.conf);
 	ev_free(s.ev);
-	free(s.tail);
 	return status;
 }

@@ -16,7 +16,7 @@ static bool
 may_hold(const struct proc *p)
 {
 	return p->state == PROC_READY && !p->suspected && proc_open(p) &&
-	    !p->blocked && p->channel.features & FEATURE_LEND &&
+	    !p->outbox.blocked && p->channel.features & FEATURE_LEND &&
 	    p->generation == p->master->generation && !p->master->ending &&
 	    !reload_revoking(p->master);
 }

@@ -13,6 +13,7 @@
 #include "../misc/log.h"
 #include "../misc/msg.h"
 #include "child.h"
+#include "keys.h"
 #include "load.h"
 #include "program.h"
 #include "store.h"
@@ -146,8 +147,7 @@ child_run(const struct load_request *r, int report_fd, int files_fd)
 	if (diag_write(d, report_fd) == -1)
 		status = EX_OSERR;
 	if (status == 0 && send_files(files_fd, src,
-	    r->conf.program->keys_apart != NULL &&
-	    r->conf.program->keys_apart(c)) == -1) {
+	    keys_elsewhere(r->conf.program, c)) == -1) {
 		log_err("configuration cannot be kept in memory: %s",
 		    strerror(errno));
 		status = EX_OSERR;

@@ -31,6 +31,7 @@
 #include "proc.h"
 #include "refresh.h"
 #include "reload.h"
+#include "roles.h"
 #include "sched.h"
 #include "seats.h"
 #include "start.h"
@@ -362,7 +363,8 @@ master_end(struct master *m, const char *why)
 		}
 		return;
 	}
-	log_line("signal %s: ending", why);
+	if (why != NULL)
+		log_line("signal %s: ending", why);
 	adopt_prove(m);
 	reload_cancel(m);
 	refresh_pause(m);
@@ -380,6 +382,13 @@ master_end(struct master *m, const char *why)
 		ev_timer_set(m->ev, &m->end, REVOKE_WAIT, end_late_cb, m);
 	else
 		end_drain(m);
+}
+
+void
+master_stop(struct master *m, const char *why)
+{
+	log_line("%s: ending", why);
+	master_end(m, NULL);
 }
 
 /* ---- signals ---- */
@@ -425,8 +434,9 @@ signal_child_cb(void *ctx, int signo)
 		if (!adopt_reaped(m, pid, wstatus) && !reload_reaped(m, pid) &&
 		    !upgrade_reaped(m, pid, wstatus) &&
 		    !refresh_reaped(m, pid) && !store_reaped(m, pid) &&
-		    !keys_reaped(m, pid, wstatus))
-			proc_reaped(m, pid, wstatus);
+		    !keys_reaped(m, pid, wstatus) &&
+		    !proc_reaped(m, pid, wstatus))
+			(void)roles_reaped(m, pid, wstatus);
 }
 
 static int
@@ -541,6 +551,7 @@ workers_start(struct master *m, int limit)
 		sched_behind_workers();
 	warn_accept_workers(m);
 	master_tickets(m);
+	roles_start(m);
 	crew_look(m);
 	return 0;
 }
@@ -559,8 +570,9 @@ service_open(struct master *m)
 		start_err("cannot start: %s", strerror(errno));
 		return EX_OSERR;
 	}
-	if (!listeners_open(m)) {
-		start_err("no listener could be bound, giving up");
+	if (!listeners_open(m) && m->listeners != NULL) {
+		if (m->program->compile == NULL)
+			start_err("no listener could be bound, giving up");
 		return EX_TEMPFAIL;
 	}
 	if (pidfile != NULL && (status = daemon_pidfile_open(&m->pidfile,
@@ -590,6 +602,8 @@ master_open(struct master *m, int daemon_fd, int *limit)
 		return EX_OSERR;
 	}
 	notify_loop(m->ev);
+	if (roles_open(m) == -1)
+		return EX_CONFIG;
 	status = m->start->handed != NULL ? adopt_open(m) : service_open(m);
 	if (status != 0)
 		return status;
@@ -620,6 +634,7 @@ master_clear(struct master *m)
 		proc_free(p);
 	}
 	segment_close(m);
+	roles_clear(m);
 	keys_clear(m);
 	refresh_end(m);
 	store_clear(m);

@@ -27,6 +27,7 @@ struct listener;
 struct proc;
 struct refresh;
 struct reload;
+struct roles;
 struct seats;
 struct self;
 struct statussock;
@@ -46,6 +47,11 @@ struct start {
 	const char	*pidfile;	/* -p; NULL */
 	const char	*keyfile;	/* -k; NULL */
 	const char	*debug_text;	/* -d as given; NULL */
+	/* Of a program with options of its own, NULL or: what the compiler
+	   is to know of them; all that children have on their command lines,
+	   and the check before an upgrade (behind -n), NULL ends. */
+	const char	*extra;
+	char *const	*options;
 	uint32_t	 debug;
 	bool		 stderr_copy;	/* -D */
 	bool		 background, foreground, single, check;
@@ -88,6 +94,7 @@ struct master {
 	struct throttle		 throttle;
 	struct seats		*seats;		/* boards, newest first */
 	struct keys		*keys;		/* key processes */
+	struct roles		*roles;		/* and others; NULL: none */
 #define SEGMENTS	2
 	struct segment		 segments[SEGMENTS];	/* ipc key */
 

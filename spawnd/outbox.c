@@ -5,13 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../misc/log.h"
 #include "../misc/msg.h"
-#include "crew.h"
-#include "hand.h"
-#include "lend.h"
-#include "master.h"
-#include "proc.h"
+#include "outbox.h"
 
 #define AGAIN	(20 * EV_MS)
 
@@ -34,7 +29,7 @@ letter_free(struct letter *l)
 }
 
 static bool
-letter_post(struct proc *p, enum channel_type type, const void *a,
+letter_post(struct outbox *o, enum channel_type type, const void *a,
     size_t alen, const void *b, size_t blen, const int *fds, unsigned nfds)
 {
 	struct letter *l = malloc(sizeof(*l) + alen + blen);
@@ -55,10 +50,22 @@ letter_post(struct proc *p, enum channel_type type, const void *a,
 		}
 		l->fds[l->nfds] = fd;
 	}
-	*(p->outbox.last != NULL ? &p->outbox.last->next :
-	    &p->outbox.first) = l;
-	p->outbox.last = l;
+	*(o->last != NULL ? &o->last->next : &o->first) = l;
+	o->last = l;
+	o->size += l->len;
 	return true;
+}
+
+static void
+letter_drop(struct outbox *o)
+{
+	struct letter *l = o->first;
+
+	o->first = l->next;
+	if (l->next == NULL)
+		o->last = NULL;
+	o->size -= l->len;
+	letter_free(l);
 }
 
 static void
@@ -73,16 +80,16 @@ again_cb(void *ctx)
  * memory may be short. Waiting for room would spin then.
  */
 static void
-outbox_wait(struct proc *p)
+outbox_wait(struct outbox *o)
 {
-	struct ev *ev = p->master->ev;
-	struct pollfd pfd = { .fd = p->channel.fd, .events = POLLOUT };
+	struct pollfd pfd = { .fd = o->channel->fd, .events = POLLOUT };
 	bool room = poll(&pfd, 1, 0) == 1 && pfd.revents & POLLOUT;
 
-	p->blocked = true;
+	o->blocked = true;
 	if (room)
-		ev_timer_set(ev, &p->outbox.again, AGAIN, again_cb, p);
-	ev_interest(ev, p->channel.fd, room ? EV_READ : EV_READ | EV_WRITE);
+		ev_timer_set(o->ev, &o->again, AGAIN, again_cb, o);
+	ev_interest(o->ev, o->channel->fd, room ? EV_READ : EV_READ |
+	    EV_WRITE);
 }
 
 /* Who sends these keeps them, and tries again or elsewhere. */
@@ -93,76 +100,72 @@ kept_by_sender(enum channel_type type)
 	    type == CHANNEL_UDPDATA || type == CHANNEL_LEND;
 }
 
-bool
-proc_send(struct proc *p, enum channel_type type, const void *a, size_t alen,
-    const void *b, size_t blen, const int *fds, unsigned nfds)
+void
+outbox_init(struct outbox *o, struct ev *ev, struct channel *channel,
+    void (*flushed)(void *), void *ctx)
 {
-	if (p->channel.fd == -1)
+	*o = (struct outbox){ .ev = ev, .channel = channel,
+	    .flushed = flushed, .ctx = ctx };
+}
+
+bool
+outbox_send(struct outbox *o, enum channel_type type, const void *a,
+    size_t alen, const void *b, size_t blen, const int *fds, unsigned nfds)
+{
+	if (o->channel->fd == -1) {
+		errno = EPIPE;
 		return false;
-	log_debug(DEBUG_PACKET, "worker %ld: sending %s", (long)p->known_as,
-	    channel_forms[type].name);
-	if (p->outbox.first == NULL) {
-		if (channel_send(&p->channel, type, a, alen, b, blen, fds,
+	}
+	if (o->first == NULL) {
+		if (channel_send(o->channel, type, a, alen, b, blen, fds,
 		    nfds) == 0)
 			return true;
 		if (errno != EAGAIN) {
-			log_debug(DEBUG_PROC, "worker %ld: channel: %s",
-			    (long)p->known_as, strerror(errno));
 			/* its end is seen by reading, in this or the next
 			 * round */
-			p->blocked = true;
+			o->blocked = true;
 			return false;
 		}
-		outbox_wait(p);
+		outbox_wait(o);
+		errno = EAGAIN;
 	}
-	if (kept_by_sender(type))
+	if (kept_by_sender(type)) {
+		errno = EAGAIN;
 		return false;
-	if (letter_post(p, type, a, alen, b, blen, fds, nfds))
-		return true;
-	log_err("worker %ld: cannot be told %s: %s", (long)p->known_as,
-	    channel_forms[type].name, strerror(errno));
-	return false;
+	}
+	return letter_post(o, type, a, alen, b, blen, fds, nfds);
 }
 
 void
-outbox_flush(struct proc *p)
+outbox_flush(struct outbox *o)
 {
 	struct letter *l;
 
-	if (p->channel.fd == -1)
+	if (o->channel->fd == -1)
 		return;
-	ev_timer_stop(p->master->ev, &p->outbox.again);
-	while ((l = p->outbox.first) != NULL) {
-		if (channel_send(&p->channel, l->type, l->data, l->len, NULL,
+	ev_timer_stop(o->ev, &o->again);
+	while ((l = o->first) != NULL) {
+		if (channel_send(o->channel, l->type, l->data, l->len, NULL,
 		    0, l->fds, l->nfds) == -1) {
 			if (errno == EAGAIN)
-				outbox_wait(p);
+				outbox_wait(o);
 			else
-				ev_interest(p->master->ev, p->channel.fd,
-				    EV_READ);
+				ev_interest(o->ev, o->channel->fd, EV_READ);
 			return;
 		}
-		p->outbox.first = l->next;
-		if (l->next == NULL)
-			p->outbox.last = NULL;
-		letter_free(l);
+		letter_drop(o);
 	}
-	p->blocked = false;
-	ev_interest(p->master->ev, p->channel.fd, EV_READ);
-	lend_all(p);
-	hand_flush(p);
-	master_changed(p->master);
+	o->blocked = false;
+	ev_interest(o->ev, o->channel->fd, EV_READ);
+	if (o->flushed != NULL)
+		o->flushed(o->ctx);
 }
 
 void
-outbox_clear(struct proc *p)
+outbox_clear(struct outbox *o)
 {
-	struct letter *l;
-
-	while ((l = p->outbox.first) != NULL) {
-		p->outbox.first = l->next;
-		letter_free(l);
-	}
-	p->outbox.last = NULL;
-	ev_timer_stop(p->master->ev, &p->outbox.again);
+	while (o->first != NULL)
+		letter_drop(o);
+	if (o->ev != NULL)
+		ev_timer_stop(o->ev, &o->again);
 }

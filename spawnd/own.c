@@ -163,6 +163,23 @@ own_retire(struct own *o)
 	o->ops->retire(o);
 }
 
+void
+own_tell(struct own *o, unsigned role, uint32_t instance, unsigned type,
+    const void *data, size_t len, int fd)
+{
+	static uint8_t payload[sizeof(struct channel_tell) + ROLE_DATA];
+	const struct channel_tell head = { .role = role,
+	    .instance = instance, .type = type };
+
+	assert(type != 0 && len <= ROLE_DATA);
+	if (o->ops->tell == NULL)
+		return;
+	memcpy(payload, &head, sizeof(head));
+	if (len > 0)
+		memcpy(payload + sizeof(head), data, len);
+	o->ops->tell(o, payload, sizeof(head) + len, fd);
+}
+
 /* ---- how the master compiled */
 
 static const char *
@@ -176,7 +193,7 @@ own_request_pack(char *buf, size_t size, const struct conf_request *r)
 {
 	const char *const parts[] = { own_text(r->file),
 	    own_text(r->broker_id), own_text(r->worker_id),
-	    own_text(r->argv0), own_text(r->self) };
+	    own_text(r->argv0), own_text(r->self), own_text(r->extra) };
 	size_t at = 0;
 
 	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
@@ -194,7 +211,7 @@ bool
 own_request_unpack(struct conf_request *r, const void *data, size_t len)
 {
 	const char *p = data, *end;
-	const char *parts[5];
+	const char *parts[6];
 
 	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
 		end = len == 0 ? NULL : memchr(p, '\0', len);
@@ -211,5 +228,6 @@ own_request_unpack(struct conf_request *r, const void *data, size_t len)
 	r->worker_id = parts[2];
 	r->argv0 = parts[3];
 	r->self = parts[4];
+	r->extra = parts[5];
 	return true;
 }

@@ -19,12 +19,12 @@ bool	 own_is_worker(void);
 
 /*
  * How the master compiled, so that a worker given CONFIG compiles the very
- * same: five NUL-terminated strings (file, broker_id, worker_id, argv0, self;
- * NULL and "" are the same) that the master sends behind struct
+ * same: NUL-terminated strings (file, broker_id, worker_id, argv0, self,
+ * extra; NULL and "" are the same) that the master sends behind struct
  * channel_config, as a surplus of the payload (5.9). Bytes used, 0 if size
  * does not suffice. own_request_unpack() points into data; false: no tail.
  */
-#define OWN_REQUEST_MAX	8192
+#define OWN_REQUEST_MAX	32768
 size_t	 own_request_pack(char *buf, size_t size, const struct conf_request *);
 bool	 own_request_unpack(struct conf_request *, const void *data,
 	    size_t len);

@@ -9,6 +9,7 @@
 
 #include "features.h"
 #include "../misc/msg.h"
+#include "config_msg.h"
 #include "own_process.h"
 #include "postmortem.h"
 
@@ -125,67 +126,21 @@ process_prepare(struct process *p, struct compiled *c, struct diag *d)
 	return 0;
 }
 
-/*
- * How the master compiled. It never changes in a master's life, so one copy
- * serves all configurations, which may point into it.
- */
-static void
-process_request(struct process *p, const struct channel_message *m)
-{
-	const uint8_t *tail = m->payload + sizeof(struct channel_config);
-	size_t len = m->len - sizeof(struct channel_config);
-
-	p->request.worker_only = false;
-	if (p->tail != NULL || len == 0 || len > OWN_REQUEST_MAX)
-		return;
-	p->tail = malloc(len);
-	if (p->tail == NULL)
-		return;
-	memcpy(p->tail, tail, len);
-	if (!own_request_unpack(&p->request, p->tail, len))
-		log_warn("channel: CONFIG does not say how to compile");
-}
-
-static struct compiled *
-process_compile(struct process *p, const struct channel_message *m,
-    const struct channel_config *head, struct diag *d, const char **why)
-{
-	struct compiled *c;
-	struct source *s;
-
-	process_request(p, m);
-	s = source_replay(m->fds[0], (head->flags & CONFIG_SECRETS) != 0 ?
-	    m->fds[1] : -1);
-	if (s == NULL) {
-		*why = "the bundle cannot be read";
-		return NULL;
-	}
-	c = conf_compile(&p->request, s, d);
-	if (c == NULL) {
-		source_free(s);
-		return NULL;
-	}
-	c->generation = head->generation;
-	c->keyed = (head->flags & CONFIG_KEYED) != 0;
-	return c;
-}
-
 void
 process_config(struct process *p, struct channel_message *m)
 {
-	struct channel_config head;
 	const char *why = NULL;
 	struct compiled *c;
 	struct diag *d;
 
-	memcpy(&head, m->payload, sizeof(head));
 	if (p->own.worker == NULL) {
 		process_refused(p, NULL, "CONFIG came before BOARD");
 		return;
 	}
 	process_forget(p);
+	p->request.worker_only = false;
 	d = diag_new();
-	c = process_compile(p, m, &head, d, &why);
+	c = config_unpack(&p->request, m, d, &why);
 	if (c == NULL || process_prepare(p, c, d) == -1)
 		process_refused(p, d, why);
 	diag_free(d);

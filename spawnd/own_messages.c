@@ -9,6 +9,7 @@
 #include "../misc/cleanse.h"
 #include "features.h"
 #include "own_process.h"
+#include "tell.h"
 
 #define TURN		64	/* messages per wake-up, one of them a batch */
 
@@ -107,6 +108,19 @@ process_keys(struct process *p, struct channel_message *m)
 }
 
 static void
+process_told(struct process *p, struct channel_message *m)
+{
+	struct tell t;
+
+	tell_read(&t, m);
+	if (t.type == 0)
+		log_verbose(tell_verbose(&t));
+	else if (p->own.worker != NULL && p->own.engine->tell != NULL)
+		p->own.engine->tell(p->own.worker, &t);
+	tell_done(&t, m);
+}
+
+static void
 process_revoked(struct process *p, uint32_t listener)
 {
 	struct channel_listener l = { .listener = listener };
@@ -183,6 +197,7 @@ static void (*const process_messages[CHANNEL_TYPES])(struct process *,
 	[CHANNEL_POLICY] = process_ignore,
 	[CHANNEL_KEYS] = process_keys,
 	[CHANNEL_LOGFILE] = process_logfile,
+	[CHANNEL_TELL] = process_told,
 };
 
 /*

@@ -149,6 +149,20 @@ process_retire(struct own *o)
 	process_dying(process_of(o));
 }
 
+/* A channel that fails is noticed by reading. */
+static void
+process_tell(struct own *o, const void *payload, size_t len, int fd)
+{
+	struct process *p = process_of(o);
+
+	if (p->lost || !process_has(p, FEATURE_CONFIG))
+		return;
+	if (worker_send_fd(p->link, CHANNEL_TELL, payload, len, fd) == -1 &&
+	    errno != EPIPE && errno != ECONNRESET)
+		log_err("channel: TELL: %s", strerror(errno));
+	process_interest(p);
+}
+
 /* ---- end of a round */
 
 /*
@@ -204,4 +218,5 @@ const struct own_ops process_ops = {
 	.returned = process_returned,
 	.retire = process_retire,
 	.round = process_round,
+	.tell = process_tell,
 };

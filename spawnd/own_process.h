@@ -16,6 +16,7 @@
 struct process {
 	struct own		 own;	/* first: what the engine knows */
 	const struct program	*program;
+	const struct program_manners *manners;	/* NULL: the broker's */
 	const char		*base;		/* base name of argv[0] */
 	struct spawnd_worker	*link;
 	bool			 lost;		/* the channel is */
@@ -24,7 +25,6 @@ struct process {
 	struct board		 shared, private;
 	struct lents		 lents;
 	struct conf_request	 request;
-	char			*tail;	/* the master's strings */
 	struct compiled		*running, *prepared;
 	uint32_t		 debug;
 	bool			 stderr_copy;

@@ -249,7 +249,6 @@ process_free(struct process *p)
 	if (p->own.ev != NULL)
 		ev_free(p->own.ev);
 	spawnd_worker_close(p->link);
-	free(p->tail);
 	free(p);
 }
 
@@ -289,7 +288,14 @@ process_serve(struct process *p, char *const *env)
 	}
 	p->own.number = p->link->number;
 	(void)daemon_raise_limit();
+	if (p->program->confine != NULL &&
+	    !p->program->confine(p->manners->worker))
+		return STATUS_OS;
 	process_hello(p);
+	if (p->program->compile != NULL && !process_has(p, FEATURE_CONFIG)) {
+		log_err("not started by a master of this build");
+		return STATUS_CONFIG;
+	}
 	d = diag_new();
 	status = process_has(p, FEATURE_CONFIG) ? process_start_given(p) :
 	    process_start_reading(p, env, d);
@@ -342,6 +348,14 @@ process_options(struct process *p, struct process_options *o, int argc,
 	return 0;
 }
 
+/* Everything else comes over the channel. */
+static int
+process_front(struct process *p)
+{
+	p->request = (struct conf_request){ .program = p->program };
+	return process_serve(p, NULL);
+}
+
 int
 own_main(const struct program *program, int argc, char **argv)
 {
@@ -364,6 +378,12 @@ own_main(const struct program *program, int argc, char **argv)
 	lents_init(&p->lents, &p->own);
 	p->shared.fd = p->private.fd = -1;
 	p->base = str_base(argv[0]);
+	p->manners = program->manners;
+	if (program->compile != NULL) {
+		status = process_front(p);
+		process_free(p);
+		return status;
+	}
 	if (process_options(p, &o, argc, argv) == -1) {
 		fprintf(stderr, "usage: %s [-DPv] [-d level] FILE [id]\n",
 		    p->base);

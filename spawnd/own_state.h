@@ -22,6 +22,8 @@ struct own_ops {
 	void	(*retire)(struct own *);
 	/* End of a round in which the number of users has changed. */
 	void	(*round)(struct own *);
+	/* payload: struct channel_tell and the data. NULL: nobody hears. */
+	void	(*tell)(struct own *, const void *payload, size_t, int fd);
 };
 
 /* Owned by the process (own_process.c) or the master (single.c). */

@@ -173,12 +173,17 @@ child_environ(const struct master *m, const struct loaded *conf,
 
 /* PROGRAM FILE ID, with -D and -d only if we were started with them: not
  * every program knows them. */
-static void
-child_argv(const struct master *m, const struct loaded *conf, char *argv[8])
+static char **
+child_argv(const struct proc *p, const struct loaded *conf)
 {
+	static char *argv[8];
+	const struct master *m = p->master;
 	const struct spawn_conf *s = &conf->conf->broker.spawn;
 	unsigned n = 0;
 
+	if (m->program->compile != NULL)
+		return start_argv(m->start, m->program->manners->worker,
+		    p->number - 1);
 	argv[n++] = s->exec != NULL ? (char *)(uintptr_t)s->exec :
 	    m->start->argv[0];
 	if (m->start->stderr_copy)
@@ -189,7 +194,7 @@ child_argv(const struct master *m, const struct loaded *conf, char *argv[8])
 	}
 	argv[n++] = (char *)(uintptr_t)child_file(m, conf);
 	argv[n++] = (char *)(uintptr_t)s->id;
-	argv[n] = NULL;
+	return argv;
 }
 
 /* from becomes to, and stays open when the program is executed. */
@@ -208,12 +213,13 @@ child_run(const struct proc *p, const struct loaded *conf, int fd, int text)
 	const char *path = s->exec != NULL ? s->exec :
 	    self_image(start->image, start->self);
 	char **env = child_environ(p->master, conf, p->nonce);
+	char **argv = child_argv(p, conf);
 	const char *lacks;
-	char *argv[8];
 
 	ev_signal_reset();
-	child_argv(p->master, conf, argv);
-	if (!descriptor_set(fd, 0) ||
+	if (p->master->program->manners != NULL)
+		(void)setsid();
+	if (argv == NULL || !descriptor_set(fd, 0) ||
 	    (text != -1 && !descriptor_set(text, GIVEN_FD)))
 		_exit(EX_OSERR);
 	if ((lacks = identity_take(s)) != NULL) {
@@ -257,6 +263,7 @@ proc_alloc(struct master *m)
 	p->watch = -1;
 	p->channel.fd = -1;
 	p->channel.master = true;
+	talk_prepare(p);
 	p->limit = UINT32_MAX;
 	p->started = p->sign = p->idle_since = ev_now(m->ev);
 	return p;

@@ -44,7 +44,6 @@ struct proc {
 	bool		 greeted;	/* its first message has come */
 	bool		 was_ready;
 	bool		 suspected;	/* shows no life */
-	bool		 blocked;	/* its channel is full */
 	struct outbox	 outbox;
 	bool		 told;		/* that it may die */
 	bool		 killed;	/* by us: do not log surprise */

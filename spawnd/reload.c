@@ -20,6 +20,7 @@
 #include "proc.h"
 #include "refresh.h"
 #include "reload_impl.h"
+#include "roles.h"
 #include "seats.h"
 #include "upgrade.h"
 
@@ -38,6 +39,13 @@ reload_conf(const struct master *m, uint32_t generation)
 	return NULL;
 }
 
+const struct loaded *
+reload_preparing(const struct master *m)
+{
+	return m->reload != NULL && m->reload->generation > m->generation ?
+	    &m->reload->conf : NULL;
+}
+
 /* ---- the end of it, one way or the other ---- */
 
 static void
@@ -54,6 +62,7 @@ reload_free(struct master *m)
 	if (r->facts != -1)
 		close(r->facts);
 	m->reload = NULL;
+	free(r->file);
 	free(r->listeners);
 	free(r);
 	master_title(m);
@@ -77,13 +86,18 @@ void
 reload_finish(struct master *m)
 {
 	unsigned again = m->reload->again;
+	bool good = m->reload->generation == m->generation;
+	void (*done)(void *, bool) = m->reload->done;
+	void *ctx = m->reload->ctx;
 
-	if (m->reload->generation != m->generation)
+	if (!good)
 		reload_unchanged(m);
 	reload_free(m);
+	if (done != NULL)
+		done(ctx, good);
 	refresh_resume(m);
 	notify_ready();
-	if (again != 0)
+	if (again != 0 && m->reload == NULL)
 		reload_start(m, again & RELOAD_FILE ? RELOAD_FILE :
 		    RELOAD_WORKERS);
 }
@@ -106,6 +120,7 @@ reload_drop(struct master *m)
 	struct channel_generation running = { m->generation };
 
 	fresh_close(m);
+	roles_forget(m);
 	keys_over(m, m->reload->generation, true);
 	for (struct proc *p = m->oldest, *next; p != NULL; p = next) {
 		next = p->newer;
@@ -307,6 +322,11 @@ reload_prepare(struct master *m)
 		return;
 	}
 	same_board = seats_prepare(m, r->conf.conf, r->generation);
+	if (!roles_prepare(m, &r->conf, r->generation, error,
+	    sizeof(error))) {
+		reload_fail(m, error);
+		return;
+	}
 	if (m->single != NULL) {
 		if (single_prepare(m))
 			reload_enter(m);
@@ -456,6 +476,28 @@ reload_start(struct master *m, enum reload_kind kind)
 			reload_prepare(m);
 	} else if (!(upgrade_wanted(m) ? upgrade_start(m) : reload_read(m)))
 		reload_fail(m, strerror(errno));
+}
+
+bool
+master_reload(struct master *m, const char *file,
+    void (*done)(void *, bool), void *ctx)
+{
+	char *copy = NULL;
+
+	if (m->ending || m->reload != NULL ||
+	    (file != NULL && (copy = strdup(file)) == NULL))
+		return false;
+	if (!reload_new(m, RELOAD_FILE)) {
+		free(copy);
+		return false;
+	}
+	m->reload->file = copy;
+	m->reload->done = done;
+	m->reload->ctx = ctx;
+	if (!(copy == NULL && upgrade_wanted(m) ? upgrade_start(m) :
+	    reload_read(m)))
+		reload_fail(m, strerror(errno));
+	return true;
 }
 
 void

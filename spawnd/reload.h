@@ -31,6 +31,8 @@ void	 reload_unchanged(const struct master *);
  * if there is no such any more. */
 const struct loaded *reload_conf(const struct master *, uint32_t generation);
 
+/* The one being prepared; NULL. */
+const struct loaded *reload_preparing(const struct master *);
 /* m->facts, of the first configuration. */
 void	 reload_facts(struct master *);
 

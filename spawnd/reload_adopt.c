@@ -17,6 +17,7 @@
 #include "proc.h"
 #include "refresh.h"
 #include "reload_impl.h"
+#include "roles.h"
 #include "seats.h"
 #include "statussock.h"
 #include "store.h"
@@ -194,6 +195,7 @@ reload_commit(struct master *m)
 	keys_over(m, former, false);
 	lend_reset(m);
 	seats_commit(m);
+	roles_commit(m);
 	sticky_prepare(m);
 	master_tickets(m);
 	for (struct proc *p = m->oldest; p != NULL; p = p->newer) {

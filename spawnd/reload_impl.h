@@ -25,6 +25,9 @@ struct reload {
 	enum reload_state	 state;
 	enum reload_kind	 kind;
 	unsigned		 again;		/* enum reload_kind bits */
+	char			*file;		/* another one, this once; NULL */
+	void			(*done)(void *, bool);	/* who asked; NULL */
+	void			*ctx;
 	struct load		 load;
 	struct load_request	 request;
 	struct loaded		 conf;		/* the new one */

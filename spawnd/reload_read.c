@@ -22,6 +22,9 @@ loaded_end(struct master *m)
 	status = d == NULL ? -1 : load_finish(&r->load, &r->request,
 	    &r->conf, d);
 	if (status == 0) {
+		/* its name, if it is not the one of the start, with it */
+		r->conf.conf->request = r->file;
+		r->file = NULL;
 		inherit_fill(r->conf.conf, &m->start->inherit, d);
 		logs_try(&r->conf.conf->broker_common, d);
 		logs_try(&r->conf.conf->worker_common, d);
@@ -76,7 +79,7 @@ load_late_cb(void *ctx)
 	char shown[URL_SHOWN];
 
 	log_err("reload: refused, %s: not read within %d s",
-	    url_show(m->start->file, shown),
+	    url_show(m->reload->request.conf.file, shown),
 	    (int)(RELOAD_TOO_LONG / EV_SECOND));
 	reload_finish(m);
 }
@@ -87,6 +90,8 @@ reload_read(struct master *m)
 	struct reload *r = m->reload;
 
 	master_request(m, &r->request.conf);
+	if (r->file != NULL)
+		r->request.conf.file = r->file;
 	r->request.environ_base = m->start->environ_base;
 	r->request.previous = m->conf.conf->source;
 	hand_forks(m);

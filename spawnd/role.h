@@ -32,11 +32,19 @@ struct master;
 
 #define ROLE_DATA	65000u	/* most bytes of a tell */
 
+/*
+ * To a role with keys, of a worker: the other end of fd is its. data is the
+ * uint32_t generation of the configuration (compiled.generation) whose keys
+ * it is for; that one has been told to the role before.
+ */
+#define ROLE_KEYS	0u
+
 /* Something told. */
 struct tell {
 	unsigned	 role;		/* from whom */
 	uint32_t	 instance;
-	unsigned	 type;		/* the program's own numbers, not 0 */
+	unsigned	 type;		/* the program's own numbers, not 0;
+					   ROLE_KEYS */
 	const void	*data;		/* aligned to 8 */
 	size_t		 len;
 	int		 fd;		/* -1: none. Who keeps it sets it to
@@ -51,8 +59,14 @@ struct role_ops {
 	/* First of all, with all privileges: may open what needs them. NULL:
 	 * it has logged why, the process ends. */
 	void	*(*open)(struct ev *, struct role *);
-	/* That is in force now; the board has come before. A reference is
-	 * taken if it is kept. -1: reasons in diag, the process ends. */
+	/*
+	 * That is in force now; the board has come before. A reference is
+	 * taken if it is kept. -1: reasons in diag, the process ends. With
+	 * another board it may be the same one once more: what is held on
+	 * the former board is gone when this returns. Roles with keys are
+	 * told of a configuration before it is in force, and if that does
+	 * not come to pass of the one in force again.
+	 */
 	int	 (*config)(void *, struct compiled *, struct diag *);
 	void	 (*tell)(void *, struct tell *);
 	/* The service ends, or this process is not needed any more. */
@@ -79,7 +93,8 @@ void		 role_tell(struct role *, unsigned role, uint32_t instance,
 struct board	*role_board(struct role *);
 uint32_t	 role_instance(const struct role *);
 struct ev	*role_ev(struct role *);
-/* End the process; the master starts another one. */
+/* End the process; the master starts another one, and says nothing of it if
+ * status is 0. */
 void		 role_fail(struct role *, int status);
 
 /* ---- the parent: in the master's process, which must not wait ---- */

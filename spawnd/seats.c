@@ -11,6 +11,7 @@
 #include "master.h"
 #include "proc.h"
 #include "program.h"
+#include "roles.h"
 #include "rows.h"
 #include "seats.h"
 
@@ -90,14 +91,26 @@ seats_inherit(struct master *m, struct seats *s, const struct seats *former)
 	atomic_store(&h->unknown, atomic_load(&from->unknown));
 	board_mirror(&s->board, board_past(&s->board), false, &former->board,
 	    board_past(&former->board));
+	board_repeat(&s->board, &former->board);
 	for (struct proc *p = m->oldest; p != NULL; p = p->newer)
 		shown_end(p);
 }
 
 static struct seats *
+seats_alloc(void)
+{
+	static uint64_t last;
+	struct seats *s = calloc(1, sizeof(*s));
+
+	if (s != NULL)
+		s->serial = ++last;
+	return s;
+}
+
+static struct seats *
 seats_make(unsigned columns, unsigned rows)
 {
-	struct seats *s = calloc(1, sizeof(*s));
+	struct seats *s = seats_alloc();
 
 	if (s == NULL)
 		return NULL;
@@ -334,6 +347,7 @@ seats_show(struct master *m)
 		if (p->state != PROC_DEAD)
 			proc_show(p);
 	unknown_set(m);
+	roles_repeat(m);
 	crew_refresh(m);
 	seats_overload(m);
 }
@@ -380,7 +394,7 @@ is_mirror(const struct seats *s, unsigned column)
 struct seats *
 seats_adopt(struct master *m, int fd, size_t size)
 {
-	struct seats *s = calloc(1, sizeof(*s));
+	struct seats *s = seats_alloc();
 
 	if (s == NULL) {
 		close(fd);

@@ -21,6 +21,7 @@ struct proc;
 struct seats {
 	struct seats	*next;		/* older */
 	struct board	 board;
+	uint64_t	 serial;	/* from 1, never given again */
 	unsigned	 columns, used;
 	uint8_t		*taken;		/* by column */
 };

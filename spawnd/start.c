@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -28,6 +29,7 @@
 #include "own.h"
 #include "plan.h"
 #include "postmortem.h"
+#include "roles.h"
 #include "self.h"
 #include "show.h"
 #include "start.h"
@@ -207,7 +209,7 @@ start_request(const struct start *s, const struct program *program,
 		.program = program, .file = s->file,
 		.broker_id = s->broker_id, .worker_id = s->worker_id,
 		.argv0 = s->argv[0], .self = s->self, .single = s->single,
-		.keyfile = s->keyfile,
+		.keyfile = s->keyfile, .extra = s->extra,
 	};
 }
 
@@ -268,7 +270,7 @@ configuration_load(const struct start *s, const struct program *program,
 	diag_free(d);
 	if (status != 0)
 		return status;
-	if (conf->conf->broker.nendpoints == 0) {
+	if (conf->conf->broker.nendpoints == 0 && program->compile == NULL) {
 		start_err("no listeners configured");
 		return EX_OSERR;
 	}
@@ -304,7 +306,13 @@ serve(struct start *s, const struct program *program)
 
 	notify_open();
 	if (s->handed != NULL) {
-		s->foreground = true;	/* where we are, we are already */
+		/* where we are, we are already */
+		s->foreground = true;
+		s->background = false;
+	}
+	if (program->compile != NULL) {
+		/* it has no word for sockets that others have opened */
+	} else if (s->handed != NULL) {
 		if ((status = adopt_passed(&s->inherit, s->handed)) != 0)
 			return status;
 	} else if ((status = inherit_take(&s->inherit, program, error)) !=
@@ -339,13 +347,112 @@ serve(struct start *s, const struct program *program)
 	return master_run(program, s, &conf, daemon_fd);
 }
 
+/* ---- programs with options of their own ---- */
+
+char **
+start_argv(const struct start *s, const char *title, uint32_t instance)
+{
+	size_t n = 0, at = 0;
+	char **argv, *number;
+
+	while (s->options != NULL && s->options[n] != NULL)
+		n++;
+	if ((argv = calloc(n + 6, sizeof(*argv))) == NULL ||
+	    asprintf(&number, "%" PRIu32, instance) == -1) {
+		free(argv);
+		return NULL;
+	}
+	argv[at++] = s->argv[0];
+	argv[at++] = (char *)(uintptr_t)"-P";
+	argv[at++] = (char *)(uintptr_t)title;
+	argv[at++] = (char *)(uintptr_t)"-I";
+	argv[at++] = number;
+	for (size_t i = 0; i < n; i++)
+		argv[at++] = s->options[i];
+	return argv;
+}
+
+/* Somebody's who typed it, or of a child without its channel. */
+static int
+child_alone(const char *base, const char *title)
+{
+	log_stderr(true);
+	log_err("%s: %s is started by the program itself", base, title);
+	return 1;
+}
+
+bool
+spawnd_child(const struct program *program, int argc, char ***argvp,
+    int *status)
+{
+	char **argv = title_open(argc, *argvp);
+	const char *base = str_base(argv[0]);
+	bool mine;
+
+	*argvp = argv;
+	log_open(base);
+	if (program->manners != NULL)
+		log_style(program->manners->facility,
+		    program->manners->plain);
+	mine = argc >= 5 && strcmp(argv[1], "-P") == 0 &&
+	    strcmp(argv[3], "-I") == 0;
+	for (int i = 5; mine && i < argc; i++) {
+		if (strcmp(argv[i], "-d") == 0)
+			log_stderr(true);
+		else if (strcmp(argv[i], "-v") == 0)
+			log_verbose(true);
+	}
+	if (mine && role_is_process())
+		*status = role_main(program, base, argv[2],
+		    (uint32_t)strtoul(argv[4], NULL, 10));
+	else if (mine && own_is_worker())
+		*status = own_main(program, argc, argv);
+	else if (argc >= 2 && strcmp(argv[1], "-P") == 0)
+		*status = child_alone(base, argc > 2 ? argv[2] : "that");
+	else
+		return false;
+	if (program->manners != NULL && program->manners->exits_1 &&
+	    *status != 0)
+		*status = 1;
+	return true;
+}
+
+/* What the process inherited that is for a child only. */
+static void
+environ_forget(void)
+{
+	(void)unsetenv(CHANNEL_ENV);
+	(void)unsetenv(KEYS_ENV);
+	(void)unsetenv(ROLE_ENV);
+	(void)unsetenv(GIVEN_ENV);
+}
+
+int
+spawnd_serve(const struct program *program, struct start *s)
+{
+	static struct self image;
+	static char self[PATH_MAX];
+	int status;
+
+	environ_forget();
+	s->environ_base = environ;
+	s->base = str_base(s->argv[0]);
+	s->self = self_path(s->argv[0], self, sizeof(self));
+	self_note(&image, s->argv[0], s->self);
+	s->image = &image;
+	if ((status = adopt_read(&s->handed)) == 0)
+		status = serve(s, program);
+	return status != 0 && program->manners != NULL &&
+	    program->manners->exits_1 ? 1 : status;
+}
+
 int
 spawnd_main(const struct program *program, int argc, char **argv)
 {
 	/* what it points to is in use to the end, and found by leak checkers */
 	static struct start s;
 	static struct self image;
-	char self[PATH_MAX];
+	static char self[PATH_MAX];
 	int status;
 
 	argv = title_open(argc, argv);
@@ -358,9 +465,7 @@ spawnd_main(const struct program *program, int argc, char **argv)
 	if (keys_is_process())
 		return keys_main(program, argv);
 	/* left by somebody who was one; ours must not find it */
-	(void)unsetenv(CHANNEL_ENV);
-	(void)unsetenv(KEYS_ENV);
-	(void)unsetenv(GIVEN_ENV);
+	environ_forget();
 	log_stderr(isatty(STDERR_FILENO));
 	if ((status = options_read(&s, program, argc, argv)) != -1)
 		return status;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "../misc/log.h"
+#include "config_msg.h"
 #include "crew.h"
 #include "hand.h"
 #include "keys.h"
@@ -20,6 +21,7 @@
 #include "own.h"
 #include "proc.h"
 #include "reload.h"
+#include "roles.h"
 #include "seats.h"
 #include "talk.h"
 
@@ -52,6 +54,42 @@ features_offered(const struct proc *p)
 
 /* ---- sending ---- */
 
+static void
+flushed_cb(void *ctx)
+{
+	struct proc *p = ctx;
+
+	lend_all(p);
+	hand_flush(p);
+	master_changed(p->master);
+}
+
+void
+talk_prepare(struct proc *p)
+{
+	outbox_init(&p->outbox, p->master->ev, &p->channel, flushed_cb, p);
+}
+
+bool
+proc_send(struct proc *p, enum channel_type type, const void *a, size_t alen,
+    const void *b, size_t blen, const int *fds, unsigned nfds)
+{
+	if (p->channel.fd == -1)
+		return false;
+	log_debug(DEBUG_PACKET, "worker %ld: sending %s", (long)p->known_as,
+	    channel_forms[type].name);
+	if (outbox_send(&p->outbox, type, a, alen, b, blen, fds, nfds))
+		return true;
+	if (errno == ENOMEM || errno == EMFILE)
+		log_err("worker %ld: cannot be told %s: %s",
+		    (long)p->known_as, channel_forms[type].name,
+		    strerror(errno));
+	else if (errno != EAGAIN)
+		log_debug(DEBUG_PROC, "worker %ld: channel: %s",
+		    (long)p->known_as, strerror(errno));
+	return false;
+}
+
 bool
 talk_start(struct proc *p)
 {
@@ -74,13 +112,13 @@ bool
 talk_resume(struct proc *p)
 {
 	return ev_add(p->master->ev, p->channel.fd, &channel_ops, p,
-	    p->blocked ? EV_READ | EV_WRITE : EV_READ) == 0;
+	    p->outbox.blocked ? EV_READ | EV_WRITE : EV_READ) == 0;
 }
 
 void
 talk_close(struct proc *p)
 {
-	outbox_clear(p);
+	outbox_clear(&p->outbox);
 	if (p->channel.fd == -1)
 		return;
 	ev_close_shared(p->master->ev, p->channel.fd);
@@ -105,23 +143,14 @@ board_send(struct proc *p, const struct compiled *c)
 bool
 proc_configure(struct proc *p, const struct loaded *conf, uint32_t generation)
 {
-	bool apart = keys_apart(p->master, conf->conf);
-	int secrets = apart ? conf->shared : conf->secrets;
-	struct channel_config msg = { .generation = generation,
-	    .flags = (secrets != -1 ? CONFIG_SECRETS : 0) |
-	    (apart ? CONFIG_KEYED : 0) };
-	struct conf_request request;
-	char tail[OWN_REQUEST_MAX];
-	size_t len;
-	int fds[2] = { conf->bundle, secrets };
+	struct config_out out;
 
-	master_request(p->master, &request);
-	len = own_request_pack(tail, sizeof(tail), &request);
-	memcpy(msg.digest, conf->conf->digest, sizeof(msg.digest));
+	config_pack(&out, p->master, conf, generation, keys_apart(p->master,
+	    conf->conf));
 	p->asked = generation;
 	p->prepared = false;
-	return proc_send(p, CHANNEL_CONFIG, &msg, sizeof(msg), tail, len,
-	    fds, secrets != -1 ? 2 : 1);
+	return proc_send(p, CHANNEL_CONFIG, &out.head, sizeof(out.head),
+	    out.tail, out.len, out.fds, out.nfds);
 }
 
 void
@@ -166,7 +195,7 @@ may_complain(struct proc *p)
 
 /* An own worker shows itself: it gets what was agreed, in this order. */
 static void
-got_hello(struct proc *p, const struct channel_message *msg)
+got_hello(struct proc *p, struct channel_message *msg)
 {
 	struct channel_hello hello;
 	const struct loaded *conf = reload_conf(p->master, p->generation);
@@ -189,8 +218,10 @@ got_hello(struct proc *p, const struct channel_message *msg)
 		goto fail;
 	logs_send(p);
 	proc_tickets(p);
-	if (keys_give(p, conf, p->generation))
+	if (keys_give(p, conf, p->generation)) {
+		roles_greet(p);
 		return;
+	}
 fail:
 	if (errno == EPIPE || errno == ECONNRESET)
 		return;			/* it says why, and ends */
@@ -215,7 +246,7 @@ limit_set(struct proc *p, uint32_t count)
 }
 
 static void
-got_ready(struct proc *p, const struct channel_message *msg)
+got_ready(struct proc *p, struct channel_message *msg)
 {
 	struct master *m = p->master;
 	const struct loaded *conf;
@@ -251,7 +282,7 @@ got_ready(struct proc *p, const struct channel_message *msg)
 }
 
 static void
-got_done(struct proc *p, const struct channel_message *msg)
+got_done(struct proc *p, struct channel_message *msg)
 {
 	struct channel_count count;
 
@@ -271,7 +302,7 @@ got_done(struct proc *p, const struct channel_message *msg)
 }
 
 static void
-got_max(struct proc *p, const struct channel_message *msg)
+got_max(struct proc *p, struct channel_message *msg)
 {
 	struct channel_count count;
 
@@ -291,7 +322,7 @@ count_lingering(const struct master *m)
 }
 
 static void
-got_dying(struct proc *p, const struct channel_message *msg)
+got_dying(struct proc *p, struct channel_message *msg)
 {
 	struct master *m = p->master;
 
@@ -309,7 +340,7 @@ got_dying(struct proc *p, const struct channel_message *msg)
 }
 
 static void
-got_bad_config(struct proc *p, const struct channel_message *msg)
+got_bad_config(struct proc *p, struct channel_message *msg)
 {
 	p->bad_config = true;
 	if (may_complain(p))
@@ -321,7 +352,7 @@ got_bad_config(struct proc *p, const struct channel_message *msg)
 }
 
 static void
-got_taken(struct proc *p, const struct channel_message *msg)
+got_taken(struct proc *p, struct channel_message *msg)
 {
 	uint64_t id;
 
@@ -330,7 +361,7 @@ got_taken(struct proc *p, const struct channel_message *msg)
 }
 
 static void
-got_return(struct proc *p, const struct channel_message *msg)
+got_return(struct proc *p, struct channel_message *msg)
 {
 	struct channel_return r;
 	uint64_t id;
@@ -343,7 +374,7 @@ got_return(struct proc *p, const struct channel_message *msg)
 }
 
 static void
-got_revoked(struct proc *p, const struct channel_message *msg)
+got_revoked(struct proc *p, struct channel_message *msg)
 {
 	struct channel_listener l;
 
@@ -352,7 +383,7 @@ got_revoked(struct proc *p, const struct channel_message *msg)
 }
 
 static void
-got_look(struct proc *p, const struct channel_message *msg)
+got_look(struct proc *p, struct channel_message *msg)
 {
 	(void)msg;
 	master_changed(p->master);
@@ -360,14 +391,20 @@ got_look(struct proc *p, const struct channel_message *msg)
 }
 
 static void
-got_sign(struct proc *p, const struct channel_message *msg)
+got_sign(struct proc *p, struct channel_message *msg)
 {
 	(void)p;
 	(void)msg;
 }
 
+static void
+got_tell(struct proc *p, struct channel_message *msg)
+{
+	roles_told(p, msg);
+}
+
 static const struct {
-	void	(*got)(struct proc *, const struct channel_message *);
+	void	(*got)(struct proc *, struct channel_message *);
 } talk_messages[CHANNEL_TYPES] = {
 	[CHANNEL_HELLO]		= { got_hello },
 	[CHANNEL_READY]		= { got_ready },
@@ -381,6 +418,7 @@ static const struct {
 	[CHANNEL_RETURN]	= { got_return },
 	[CHANNEL_REVOKED]	= { got_revoked },
 	[CHANNEL_LOOK]		= { got_look },
+	[CHANNEL_TELL]		= { got_tell },
 };
 
 /* The worker has closed its end: nothing more can be given to it. */
@@ -417,14 +455,15 @@ proc_read(struct proc *p)
 		case CHANNEL_IGNORED:
 			break;
 		case CHANNEL_GOT:
-			while (msg.nfds > 0)
-				close(msg.fds[--msg.nfds]);
 			proc_alive(p);
 			log_debug(DEBUG_PACKET, "worker %ld: %s",
 			    (long)p->known_as, channel_forms[msg.type].name);
 			if (talk_messages[msg.type].got != NULL)
 				talk_messages[msg.type].got(p, &msg);
 			p->greeted = true;
+			for (unsigned k = 0; k < msg.nfds; k++)
+				if (msg.fds[k] != -1)
+					close(msg.fds[k]);
 			break;
 		}
 	}
@@ -445,8 +484,10 @@ channel_readable(void *ctx, int fd)
 static void
 channel_writable(void *ctx, int fd)
 {
+	struct proc *p = ctx;
+
 	(void)fd;
-	outbox_flush(ctx);
+	outbox_flush(&p->outbox);
 }
 
 static void

@@ -9,6 +9,8 @@
 
 struct proc;
 
+/* What the channel needs before it is there. */
+void	 talk_prepare(struct proc *);
 /* HELLO; from here on the worker is listened to. false, errno. */
 bool	 talk_start(struct proc *);
 /* The same with one that another program has greeted. */

@@ -297,7 +297,7 @@ flags_of(const struct proc *p)
 	return (p->greeted ? UPGRADE_GREETED : 0) |
 	    (p->was_ready ? UPGRADE_WAS_READY : 0) |
 	    (p->suspected ? UPGRADE_SUSPECTED : 0) |
-	    (p->blocked ? UPGRADE_BLOCKED : 0) |
+	    (p->outbox.blocked ? UPGRADE_BLOCKED : 0) |
 	    (p->told ? UPGRADE_TOLD : 0) |
 	    (p->killed ? UPGRADE_KILLED : 0) |
 	    (p->bad_config ? UPGRADE_BAD_CONFIG : 0);

@@ -201,14 +201,27 @@ spawnd_worker_open(int version)
 
 /* ---- sending */
 
+static void
+worker_out_free(struct worker_out *o)
+{
+	if (o->fd != -1)
+		close(o->fd);
+	free(o);
+}
+
 static int
 worker_keep(struct spawnd_worker *w, enum channel_type type,
-    const void *payload, size_t len)
+    const void *payload, size_t len, int fd)
 {
 	struct worker_out *o = malloc(sizeof(*o) + len);
 
 	if (o == NULL)
 		return -1;
+	o->fd = -1;
+	if (fd != -1 && (o->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0)) == -1) {
+		free(o);
+		return -1;
+	}
 	o->next = NULL;
 	o->type = type;
 	o->len = len;
@@ -232,13 +245,13 @@ worker_flushed(struct spawnd_worker *w)
 
 	while ((o = w->out) != NULL) {
 		if (channel_send(&w->ch, o->type, o->payload, o->len, NULL, 0,
-		    NULL, 0) == -1 && worker_later())
+		    &o->fd, o->fd != -1) == -1 && worker_later())
 			return false;
 		/* A channel that is lost takes them as well: nobody waits. */
 		w->out = o->next;
 		if (w->out == NULL)
 			w->out_end = &w->out;
-		free(o);
+		worker_out_free(o);
 	}
 	if (w->owed > 0) {
 		struct channel_count done = { .count = w->owed };
@@ -252,19 +265,26 @@ worker_flushed(struct spawnd_worker *w)
 }
 
 int
-worker_send(struct spawnd_worker *w, enum channel_type type,
-    const void *payload, size_t len)
+worker_send_fd(struct spawnd_worker *w, enum channel_type type,
+    const void *payload, size_t len, int fd)
 {
 	/* Without a queue there is nothing that it could overtake; owed
 	 * counts may be late. */
 	if (w->out == NULL) {
-		if (channel_send(&w->ch, type, payload, len, NULL, 0, NULL,
-		    0) == 0)
+		if (channel_send(&w->ch, type, payload, len, NULL, 0, &fd,
+		    fd != -1) == 0)
 			return 0;
 		if (!worker_later())
 			return -1;
 	}
-	return worker_keep(w, type, payload, len);
+	return worker_keep(w, type, payload, len, fd);
+}
+
+int
+worker_send(struct spawnd_worker *w, enum channel_type type,
+    const void *payload, size_t len)
+{
+	return worker_send_fd(w, type, payload, len, -1);
 }
 
 static unsigned
@@ -497,7 +517,7 @@ spawnd_worker_close(struct spawnd_worker *w)
 	(void)worker_flushed(w);
 	while ((o = w->out) != NULL) {
 		w->out = o->next;
-		free(o);
+		worker_out_free(o);
 	}
 	if (w->holding)
 		close(w->held.fd);

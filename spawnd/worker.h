@@ -19,6 +19,7 @@ struct worker_out {
 	struct worker_out	*next;
 	enum channel_type	 type;
 	size_t			 len;
+	int			 fd;	/* a copy; -1: none */
 	uint8_t			 payload[];
 };
 
@@ -47,6 +48,9 @@ struct spawnd_worker *worker_start(int version,
 /* In order; kept when the channel is full. -1 and errno: it is lost. */
 int	 worker_send(struct spawnd_worker *, enum channel_type,
 	    const void *payload, size_t len);
+/* The same with a descriptor, which is copied. */
+int	 worker_send_fd(struct spawnd_worker *, enum channel_type,
+	    const void *payload, size_t len, int fd);
 /* Whether all that was sent is on its way; tries to. */
 bool	 worker_flushed(struct spawnd_worker *);
 /* Monotonic ns. */

@@ -66,6 +66,7 @@ static const struct form {
 	{ CHANNEL_POLICY, true, false, FEATURE_CONFIG, 4, 3, 1, false },
 	{ CHANNEL_KEYS, true, false, FEATURE_CONFIG, 4, 3, 1, false },
 	{ CHANNEL_LOGFILE, true, false, FEATURE_CONFIG, 4, 3, 1, false },
+	{ CHANNEL_TELL, true, true, FEATURE_CONFIG, 16, 15, 0, false },
 };
 #define FORMS	(sizeof(forms) / sizeof(*forms))
 

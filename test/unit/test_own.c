@@ -958,12 +958,13 @@ static void
 test_tail(void **state)
 {
 	struct conf_request r = { .file = "/etc/x", .broker_id = NULL,
-	    .worker_id = "w", .argv0 = "a", .self = NULL }, got;
+	    .worker_id = "w", .argv0 = "a", .self = NULL,
+	    .extra = "e" }, got;
 	char buf[64];
 	size_t n = own_request_pack(buf, sizeof(buf), &r);
 
 	(void)state;
-	assert_int_equal(n, 7 + 1 + 2 + 2 + 1);
+	assert_int_equal(n, 7 + 1 + 2 + 2 + 1 + 2);
 	memset(&got, 0, sizeof(got));
 	assert_true(own_request_unpack(&got, buf, n));
 	assert_string_equal(got.file, "/etc/x");
@@ -971,6 +972,7 @@ test_tail(void **state)
 	assert_string_equal(got.worker_id, "w");
 	assert_string_equal(got.argv0, "a");
 	assert_null(got.self);
+	assert_string_equal(got.extra, "e");
 	for (size_t i = 0; i < n; i++) {
 		assert_false(own_request_unpack(&got, buf, i));
 		assert_int_equal(own_request_pack(buf, i, &r), 0);
