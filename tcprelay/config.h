@@ -163,6 +163,10 @@ struct config {
 	bool			 key_process;
 	struct config_tls	 tls;
 	uint8_t			 files[32];	/* digest of what they hold */
+	/* What a worker says of it at debug level when it begins to serve
+	 * with it; the front end's words. */
+	const char		**dump;
+	size_t			 ndump;
 };
 
 /* The `id = tcprelay` language, tcprelay/conf.c. */

@@ -278,9 +278,7 @@ handshake(struct session *s, const struct config_remote *r)
 		return CONNECT_FAILED;
 	switch (stream_handshake(&w->env, remote)) {
 	case TLS_DONE:
-		w->handshakes = true;
-		worker_untidy(w);
-		session_phase(s, WHY_SERVER_HANDSHAKE);
+		session_secured(s, REMOTE);
 		return CONNECT_UP;
 	case TLS_MORE:
 	case TLS_ASYNC:

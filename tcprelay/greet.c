@@ -86,9 +86,7 @@ greet_handshake(struct session *s, enum side side, enum session_event what)
 	s->moved = ev_now(w->ev);
 	switch (stream_handshake(&w->env, client)) {
 	case TLS_DONE:
-		w->handshakes = true;
-		worker_untidy(w);
-		session_phase(s, WHY_HANDSHAKE);
+		session_secured(s, CLIENT);
 		greet_done(s);
 		break;
 	case TLS_FAILED:

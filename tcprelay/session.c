@@ -5,6 +5,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -272,6 +273,22 @@ session_again(struct session *s)
 		w->again = s;
 	w->again_last = s;
 	ev_defer(w->ev, &w->task, again_cb, w);
+}
+
+void
+session_secured(struct session *s, enum side side)
+{
+	struct worker *w = s->setup->worker;
+	bool client = side == CLIENT;
+
+	w->handshakes = true;
+	worker_untidy(w);
+	session_phase(s, client ? WHY_HANDSHAKE : WHY_SERVER_HANDSHAKE);
+	if (s->forward != NULL)
+		log_debug(DEBUG_NET, "relay %s, tls session %" PRIu64
+		    " %s (%" PRIu32 " active)", s->relay->conf->name,
+		    s->facts->counter, client ? "established" : "connected",
+		    own_use(w->own));
 }
 
 /* The key process has answered. */

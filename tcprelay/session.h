@@ -136,6 +136,8 @@ session_phase(struct session *s, enum why_phase phase)
 	if (s->forward != NULL && s->forward->phase[phase] == 0)
 		s->forward->phase[phase] = ev_now(s->setup->worker->ev);
 }
+/* TLS is there on that side. */
+void	 session_secured(struct session *, enum side);
 /* The gate: writes the state and its deadline. */
 void	 session_set(struct session *, enum session_state);
 /* After each event: interest, timer, end of streams, as the state wants. */

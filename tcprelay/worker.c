@@ -302,6 +302,13 @@ worker_prepare(struct worker *w, struct compiled *c, struct diag *diag)
 }
 
 static void
+dump_log(const struct config *c)
+{
+	for (size_t i = 0; i < c->ndump; i++)
+		log_debug(DEBUG_CONFIG, "%s", c->dump[i]);
+}
+
+static void
 worker_commit(struct worker *w)
 {
 	struct setup *u = w->next, *former = w->now;
@@ -322,6 +329,7 @@ worker_commit(struct worker *w)
 	}
 	for (size_t i = 0; i < u->nrelays; i++)
 		forward_rows(u, &u->relays[i]);
+	dump_log(u->config);
 	setup_unref(former);
 }
 

@@ -457,6 +457,49 @@ test_tls_client(void **state)
 	made_clear(&m);
 }
 
+/* ---- what workers say of it ---- */
+
+static void
+test_dump(void **state)
+{
+	static const char *const lines[] = {
+		"protocol 1: name p",
+		"\tflags: used, relay flags: tls, tls client",
+		"\ttls flags: tlsv1.3, cipher-server-preference",
+		"\ttls session tickets: enabled",
+		"\ttype: tcp",
+		"protocol 2: name h",
+		"\tflags: used, return, relay flags: disable",
+		"\ttls session tickets: disabled",
+		"\ttype: http",
+		"\tpass request path \"/b\"",
+		"\tblock request",
+		"protocol 0: name default",
+		"\tflags: none, relay flags: none",
+		"\ttls session tickets: disabled",
+		"\ttype: tcp",
+	};
+	struct made m;
+
+	(void)state;
+	if (!tls_available())
+		skip();
+	assert_true(make(&m, "protocol p { tls { no tlsv1.2, "
+	    "session tickets } }\n"
+	    "http protocol h { return error\npass path \"/b\"\nblock }\n"
+	    "relay one { listen on 192.0.2.1 port 443 tls\nprotocol p\n"
+	    "forward with tls to 10.0.0.1 port 443 }\n"
+	    "relay two { listen on 192.0.2.2 port 80\nprotocol h\n"
+	    "forward to 10.0.0.1 port 80\ndisable }\n"
+	    "relay three { listen on 192.0.2.3 port 80\n"
+	    "forward to 10.0.0.1 port 80 }\n", true));
+	for (size_t i = 0; i < m.config->ndump &&
+	    i < sizeof lines / sizeof lines[0]; i++)
+		assert_string_equal(m.config->dump[i], lines[i]);
+	assert_int_equal(m.config->ndump, sizeof lines / sizeof lines[0]);
+	made_clear(&m);
+}
+
 /* ---- what is not served ---- */
 
 static const struct { const char *text, *why; } refused[] = {
@@ -534,6 +577,7 @@ main(void)
 		cmocka_unit_test(test_options),
 		cmocka_unit_test(test_tls_server),
 		cmocka_unit_test(test_tls_client),
+		cmocka_unit_test(test_dump),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_digest),
 	};
