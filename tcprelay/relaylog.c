@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "../misc/log.h"
 #include "config.h"
 #include "relaylog.h"
 
@@ -58,4 +59,20 @@ relaylog_wanted(unsigned log, enum relay_reason reason)
 	if (relay_reasons[reason].error)
 		return (log & (CONFIG_LOG_SESSIONS | CONFIG_LOG_ERRORS)) != 0;
 	return (log & CONFIG_LOG_SESSIONS) != 0;
+}
+
+/* What stands on a relay's side of a harness waits for the second line. */
+void
+relaylog_launch(const struct config *c)
+{
+	for (size_t i = 0; i < c->nrelays; i++) {
+		const struct config_relay *r = &c->relays[i];
+
+		for (size_t k = 0; k < r->ntables; k++)
+			log_line("adding %" PRIu32 " hosts from table %s%s",
+			    r->tables[k].n, r->tables[k].name,
+			    r->tables[k].check ? "" : " (no check)");
+		log_debug(DEBUG_NET, "relay_launch: running relay %s",
+		    r->name);
+	}
 }

@@ -29,4 +29,8 @@ const char	*relaylog_text(const struct relaylog *,
 /* Whether there is a line; log: CONFIG_LOG_*. */
 bool		 relaylog_wanted(unsigned log, enum relay_reason);
 
+/* These relays are in force now, and can be reached. */
+struct config;
+void		 relaylog_launch(const struct config *);
+
 #endif

@@ -690,6 +690,8 @@ session_unlink(struct session *s)
 {
 	struct worker *w = session_worker(s);
 
+	if (w->told.jobs != NULL)
+		told_leave(&w->told, s);
 	if (s->next != NULL)
 		s->next->prev = s->prev;
 	if (s->prev != NULL)
@@ -728,9 +730,10 @@ session_close(struct session *s, enum session_end end)
 
 	if (s->state == SESSION_CLOSED)
 		return;
-	if (s->forward != NULL)
+	if (s->forward != NULL) {
 		forward_end(s, end);
-	else
+		told_over(s);
+	} else
 		sesslog_end(s, end);
 	session_set(s, SESSION_CLOSED);
 	ev_timer_stop(w->ev, &s->timer);

@@ -9,6 +9,7 @@
 
 #include "../misc/buf.h"
 #include "../misc/splice.h"
+#include "relaylog.h"
 #include "session.h"
 
 /* Ciphertext of one receive call, and records of one turn. */
@@ -330,6 +331,7 @@ worker_commit(struct worker *w)
 	for (size_t i = 0; i < u->nrelays; i++)
 		forward_rows(u, &u->relays[i]);
 	dump_log(u->config);
+	relaylog_launch(u->config);
 	setup_unref(former);
 }
 
@@ -470,6 +472,7 @@ worker_close(struct worker *w)
 {
 	worker_kill(w);
 	session_free_all(w);
+	told_close(w);
 	ev_timer_stop(w->ev, &w->trim);
 	worker_forget(w);
 	setup_unref(w->now);
@@ -491,6 +494,7 @@ const struct worker_ops relay_worker_ops = {
 	.keys = worker_keys,
 	.drain = worker_drain,
 	.status = worker_status,
+	.tell = told_take,
 	.kill = worker_kill,
 	.close = worker_close,
 };

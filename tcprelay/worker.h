@@ -14,6 +14,7 @@
 #include "../spawnd/program.h"
 #include "config.h"
 #include "pick.h"
+#include "told.h"
 
 struct facts;
 struct forward;
@@ -99,6 +100,7 @@ struct worker {
 	unsigned		 ntickets;
 	bool			 handshakes;	/* or their sessions' ends,
 						   since the last trim */
+	struct told		 told;
 	bool			 warned_datagram, warned_keys;
 	/* what a client can repeat at will */
 	struct log_limit	 limit_local, limit_all, limit_greet;
