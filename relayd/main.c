@@ -1,6 +1,5 @@
 /*
- * relayd. In this version it checks configurations and prints them back; it
- * does not serve.
+ * relayd: the command line, and what it asks for (relayd-runtime 1.6).
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -8,16 +7,26 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../misc/sandbox.h"
+#include "../spawnd/master.h"
+#include "features.h"
 #include "rd_conf.h"
+#include "rd_extra.h"
+#include "rd_program.h"
 
 #define CONF_FILE	"/etc/relayd.conf"
 
+/* What is asked for; the latter of two holds. */
 struct options {
 	struct arena		*arena;
-	struct rd_request	 request;
+	struct rd_extra		 extra;
 	struct rd_macro		*macros;
+	const char		*file;
 	bool			 check;
-	const char		*backend, *dialect;
+	const char		*dialect, *convert;
+	/* the same once more, for children; NULL ends */
+	char			**again;
+	size_t			 nagain;
 };
 
 static void __attribute__((noreturn))
@@ -28,21 +37,25 @@ usage(void)
 	exit(1);
 }
 
+static int
+refused(const char *why, const char *what)
+{
+	fprintf(stderr, "relayd: %s%s\n", why, what);
+	return 1;
+}
+
 /* NAME=VALUE, at its last equals sign. */
 static void
 macro_add(struct options *o, const char *arg)
 {
 	const char *equals = strrchr(arg, '=');
-	struct rd_macro *m = &o->macros[o->request.nmacros];
+	struct rd_macro *m = &o->macros[o->extra.nmacros];
 
-	if (equals == NULL || equals == arg) {
-		fprintf(stderr,
-		    "relayd: could not parse macro definition %s\n", arg);
-		exit(1);
-	}
+	if (equals == NULL || equals == arg)
+		exit(refused("could not parse macro definition ", arg));
 	m->name = arena_strndup(o->arena, arg, (size_t)(equals - arg));
 	m->value = equals + 1;
-	o->request.nmacros++;
+	o->extra.nmacros++;
 }
 
 /* Of -F only the kind is looked at: nothing is opened here. */
@@ -61,67 +74,108 @@ backend_known(const char *backend)
 }
 
 static void
+again_add(struct options *o, char option, const char *arg)
+{
+	o->again[o->nagain++] = arena_printf(o->arena, "-%c", option);
+	if (arg != NULL)
+		o->again[o->nagain++] = arena_strdup(o->arena, arg);
+}
+
+static void
 options_read(struct options *o, int argc, char **argv)
 {
 	int c;
 
+	/* each argument comes to two at the most */
+	o->again = arena_array(o->arena, 2 * (size_t)argc + 1,
+	    sizeof *o->again);
 	o->macros = arena_array(o->arena, (size_t)argc, sizeof *o->macros);
-	o->request.macros = o->macros;
-	while ((c = getopt(argc, argv, "dnvD:F:f:H:")) != -1) {
+	o->extra.macros = o->macros;
+	while ((c = getopt(argc, argv, "dnvD:F:f:H:c:")) != -1) {
 		switch (c) {
 		case 'd':
+			o->extra.foreground = true;
 			break;
 		case 'n':
 			o->check = true;
-			break;
+			continue;
 		case 'v':
-			o->request.verbose = true;
+			o->extra.verbose = true;
 			break;
 		case 'D':
 			macro_add(o, optarg);
 			break;
 		case 'F':
-			o->backend = optarg;
+			o->extra.backend = optarg;
 			break;
 		case 'f':
-			o->request.file = optarg;
+			o->file = optarg;
 			break;
 		case 'H':
 			o->dialect = optarg;
 			break;
+		case 'c':
+			o->convert = optarg;
+			break;
 		default:
 			usage();
 		}
+		again_add(o, (char)c, optarg);
 	}
 	if (optind != argc)
 		usage();
 }
 
-static int
-refused(const char *why, const char *what)
+/* NULL, or what this version cannot do of what it is asked for. */
+static const char *
+options_fault(const struct options *o)
 {
-	fprintf(stderr, "relayd: %s%s\n", why, what);
-	return 1;
+	if (o->extra.backend != NULL && !backend_known(o->extra.backend))
+		return arena_printf(o->arena,
+		    "unknown packet-filter backend %s", o->extra.backend);
+	if (o->dialect != NULL)
+		return arena_printf(o->arena,
+		    "this version knows no other dialect: %s", o->dialect);
+	if (o->convert != NULL)
+		return arena_printf(o->arena,
+		    "this version converts nothing: %s", o->convert);
+	return NULL;
 }
 
-static int
-conf_check(const struct rd_request *request)
+/* ---- reading the file, and nothing else ---- */
+
+/* NULL: its errors are printed. */
+static struct rd_conf *
+conf_read(const struct options *o)
 {
+	const struct rd_request request = { .file = o->file,
+	    .directory = o->extra.directory, .macros = o->macros,
+	    .nmacros = o->extra.nmacros, .verbose = o->extra.verbose,
+	    .files = true };
 	struct source *source = source_gather(environ);
 	struct diag *diag = diag_new();
 	struct rd_conf *conf;
-	int status = 1;
 
 	if (source == NULL || diag == NULL)
-		return refused("out of memory", "");
-	conf = rd_compile(request, source, diag);
+		exit(refused("out of memory", ""));
+	conf = rd_compile(&request, source, diag);
 	diag_print(diag, stderr, source, false);
 	diag_free(diag);
-	if (conf == NULL) {
+	if (conf == NULL)
 		source_free(source);
+	return conf;
+}
+
+/* -n */
+static int
+conf_check(const struct options *o)
+{
+	struct rd_conf *conf = conf_read(o);
+	int status = 1;
+
+	if (conf == NULL)
 		return 1;
-	}
-	if (request->verbose)
+	if (o->extra.verbose)
 		fwrite(conf->text, 1, conf->text_len, stdout);
 	if (fflush(stdout) == 0 && !ferror(stdout)) {
 		fprintf(stderr, "configuration OK\n");
@@ -133,29 +187,74 @@ conf_check(const struct rd_request *request)
 	return status;
 }
 
+/* ---- serving ---- */
+
+/* NULL, or why nothing can be served, whatever the file says. */
+static const char *
+rights_fault(char error[static SANDBOX_ERROR])
+{
+	uid_t uid;
+	gid_t gid;
+
+	if (geteuid() != 0)
+		return "need root privileges";
+	return sandbox_user(RELAYD_USER, &uid, &gid, error) == -1 ? error :
+	    NULL;
+}
+
+/* Whoever lacks the rights still learns first what is wrong with his file. */
+static int
+rights_lack(const struct options *o, const char *why)
+{
+	struct rd_conf *conf = conf_read(o);
+
+	if (conf == NULL)
+		return 1;
+	rd_conf_unref(conf);
+	return refused(why, "");
+}
+
+static int
+serve(const struct options *o, char **argv)
+{
+	/* what it points to is in use to the end */
+	static struct start s;
+	char error[SANDBOX_ERROR];
+	const char *why = rights_fault(error);
+
+	if (why != NULL)
+		return rights_lack(o, why);
+	s.argv = argv;
+	s.file = o->file;
+	s.extra = rd_extra_pack(o->arena, &o->extra);
+	s.options = o->again;
+	s.foreground = s.stderr_copy = o->extra.foreground;
+	s.background = !o->extra.foreground;
+	s.debug = o->extra.verbose ? DEBUG_ALL : 0;
+	return spawnd_serve(&rd_program, &s);
+}
+
 int
 main(int argc, char **argv)
 {
-	struct options o = { .arena = arena_new(),
-	    .request = { .file = CONF_FILE, .files = true } };
-	char *directory = getcwd(NULL, 0);
+	static struct options o = { .file = CONF_FILE };
+	const char *why;
 	int status;
 
+	if (spawnd_child(&rd_program, argc, &argv, &status))
+		return status;
+	o.arena = arena_new();
 	if (o.arena == NULL)
 		return refused("out of memory", "");
 	options_read(&o, argc, argv);
-	o.request.directory = directory;
-	if (o.backend != NULL && !backend_known(o.backend))
-		status = refused("unknown packet-filter backend ", o.backend);
-	else if (o.dialect != NULL)
-		status = refused("this version knows no other dialect: ",
-		    o.dialect);
-	else if (!o.check)
-		status = refused("this version only checks configurations, "
-		    "see option -n", "");
+	o.extra.directory = getcwd(NULL, 0);
+	if ((why = options_fault(&o)) != NULL)
+		status = refused(why, "");
+	else if (o.check)
+		status = conf_check(&o);
 	else
-		status = conf_check(&o.request);
-	free(directory);
+		status = serve(&o, argv);
+	free((char *)(uintptr_t)o.extra.directory);
 	arena_free(o.arena);
 	return status;
 }
