@@ -21,6 +21,7 @@
 #include "seats.h"
 #include "start.h"
 #include "sticky.h"
+#include "words.h"
 
 static const struct ev_ops listener_ops = { .readable = accept_readable };
 static const struct ev_ops datagram_ops = { .readable = datagram_readable };
@@ -423,7 +424,7 @@ listener_opened(const struct listener *l)
 	const struct passed *p = l->conf->passed;
 
 	if (p == NULL)
-		log_line("listening on %s", l->text);
+		words_say(WORD_LISTENING, l->text);
 	else
 		log_line("listening on %s inherited (%s)%s", l->text, p->name,
 		    l->conf->plain ? ", no listen block describes it" : "");

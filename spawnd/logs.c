@@ -11,6 +11,7 @@
 #include "master.h"
 #include "proc.h"
 #include "reload.h"
+#include "roles.h"
 
 enum { FILE_LOG = 1, FILE_DEBUG = 2 };		/* kinds of LOGFILE */
 
@@ -150,4 +151,5 @@ logs_reopen(struct master *m)
 		if (p->state == PROC_READY || p->state == PROC_RETIRING)
 			logs_send(p);
 	keys_logfiles(m);
+	roles_logfiles(m);
 }

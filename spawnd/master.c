@@ -38,7 +38,9 @@
 #include "status.h"
 #include "statussock.h"
 #include "store.h"
+#include "talk.h"
 #include "upgrade.h"
+#include "words.h"
 
 #define TICK		EV_SECOND	/* while there is something to see */
 #define TICK_IDLE	(30 * EV_SECOND)
@@ -46,6 +48,7 @@
 #define END_WAIT	(30 * EV_SECOND)	/* for workers not READY */
 #define TAKEN_WAIT	(5 * EV_SECOND)		/* they may be stuck */
 #define REVOKE_WAIT	(5 * EV_SECOND)
+#define CUT_WAIT	(5 * EV_SECOND)		/* then they are killed */
 
 static const struct {
 	int		 signo;
@@ -94,6 +97,7 @@ title_show(struct master *m)
 {
 	const char *text = m->conf.conf->broker_common.proctitle;
 	uint64_t n = crew_everyone(m), total, capacity, again;
+	bool bare = m->program->manners != NULL;
 	char status[64];
 
 	crew_refresh(m);
@@ -106,7 +110,8 @@ title_show(struct master *m)
 	else
 		snprintf(status, sizeof(status), "%" PRIu64 " free",
 		    capacity > total ? capacity - total : 0);
-	again = title_set(ev_now(m->ev), "%s: %s%s%" PRIu64
+	again = bare ? title_set(ev_now(m->ev), "%s: parent",
+	    m->start->base) : title_set(ev_now(m->ev), "%s: %s%s%" PRIu64
 	    " connection%s, %s", m->start->base, text != NULL ? text : "",
 	    text != NULL ? ": " : "", n, n == 1 ? "" : "s", status);
 	if (again > 0)
@@ -245,7 +250,8 @@ master_abort(struct master *m, int status)
 	notify_stopping();
 	for (struct proc *p = m->oldest; p != NULL; p = p->newer)
 		proc_kill(p, SIGTERM);
-	start_err("configuration not usable");
+	if (m->program->manners == NULL)
+		start_err("configuration not usable");
 	ev_stop(m->ev, status);
 }
 
@@ -353,10 +359,66 @@ end_single(struct master *m)
 		ev_stop(m->ev, 0);
 }
 
+/* ---- the end that does not wait for sessions ---- */
+
+static bool
+cuts(const struct master *m)
+{
+	return m->program->manners != NULL && m->program->manners->cut;
+}
+
+/* Nobody stays whom somebody could wait for. */
+static void
+end_cut_look(struct master *m)
+{
+	for (const struct proc *p = m->oldest; p != NULL; p = p->newer)
+		if (p->pid > 0 && !p->orphan)
+			return;
+	if (roles_left(m))
+		return;
+	ev_timer_stop(m->ev, &m->end);
+	words_say(WORD_GONE, (long)getpid());
+	ev_stop(m->ev, 0);
+}
+
+static void
+end_kill(struct master *m)
+{
+	for (const struct proc *p = m->oldest; p != NULL; p = p->newer)
+		if (p->pid > 0)
+			kill(p->pid, SIGKILL);
+	roles_kill(m);
+}
+
+static void
+end_cut_late_cb(void *ctx)
+{
+	end_kill(ctx);
+}
+
+/* The end of its channel tells everybody. */
+static void
+end_cut(struct master *m)
+{
+	listeners_close(m);
+	for (struct proc *p = m->oldest; p != NULL; p = p->newer) {
+		p->told = true;
+		lend_drop(p);
+		talk_close(p);
+	}
+	roles_end(m);
+	statussock_close(m);
+	daemon_pidfile_close(&m->pidfile);
+	ev_timer_set(m->ev, &m->end, CUT_WAIT, end_cut_late_cb, m);
+	end_cut_look(m);
+}
+
 void
 master_end(struct master *m, const char *why)
 {
 	if (m->ending) {
+		if (cuts(m))
+			end_kill(m);
 		if (m->single != NULL) {
 			own_single_kill(m->single);
 			ev_stop(m->ev, 0);
@@ -364,7 +426,7 @@ master_end(struct master *m, const char *why)
 		return;
 	}
 	if (why != NULL)
-		log_line("signal %s: ending", why);
+		words_say(WORD_END, why);
 	adopt_prove(m);
 	reload_cancel(m);
 	refresh_pause(m);
@@ -372,6 +434,10 @@ master_end(struct master *m, const char *why)
 	m->ending = true;
 	m->end_began = ev_now(m->ev);
 	listeners_update(m);
+	if (cuts(m)) {
+		end_cut(m);
+		return;
+	}
 	if (m->single != NULL) {
 		end_single(m);
 		return;
@@ -387,7 +453,7 @@ master_end(struct master *m, const char *why)
 void
 master_stop(struct master *m, const char *why)
 {
-	log_line("%s: ending", why);
+	words_say(WORD_STOP, why);
 	master_end(m, NULL);
 }
 
@@ -406,8 +472,10 @@ signal_reload_cb(void *ctx, int signo)
 
 	if (signo == SIGHUP && m->start->inherit.inetd)
 		master_end(m, signal_name(signo));	/* it starts us afresh */
-	else if (signo == SIGHUP)
+	else if (signo == SIGHUP) {
+		words_say(WORD_HUP);
 		reload_start(m, RELOAD_FILE);
+	}
 	else if (m->single == NULL)
 		reload_start(m, RELOAD_WORKERS);
 }
@@ -437,6 +505,8 @@ signal_child_cb(void *ctx, int signo)
 		    !keys_reaped(m, pid, wstatus) &&
 		    !proc_reaped(m, pid, wstatus))
 			(void)roles_reaped(m, pid, wstatus);
+	if (m->ending && cuts(m))
+		end_cut_look(m);
 }
 
 static int
@@ -452,10 +522,15 @@ signals_set(struct master *m)
 		{ SIGPIPE, NULL },
 	};
 
-	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
-		if (ev_signal(m->ev, signals[i].signo, signals[i].cb, m) ==
-		    -1)
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
+		bool ignored = signals[i].signo == SIGUSR1 &&
+		    m->program->manners != NULL &&
+		    m->program->manners->unhurried;
+
+		if (ev_signal(m->ev, signals[i].signo, ignored ? NULL :
+		    signals[i].cb, m) == -1)
 			return -1;
+	}
 	return 0;
 }
 
@@ -677,7 +752,7 @@ master_run(const struct program *program, const struct start *start,
 
 	loaded_init(conf);
 	m.conf.conf->generation = m.generation;
-	log_line("starting, version %s%s", PACKAGE_VERSION,
+	words_say(WORD_START, PACKAGE_VERSION,
 	    start->handed != NULL ? " in place of another" :
 	    start->inherit.inetd ? " via inetd" : "");
 	status = master_open(&m, daemon_fd, &limit);

@@ -12,6 +12,7 @@
 #include "config_msg.h"
 #include "own_process.h"
 #include "postmortem.h"
+#include "words.h"
 
 extern char **environ;
 
@@ -35,7 +36,7 @@ process_log(struct process *p, const struct compiled *c)
 
 	conf.stderr_copy |= p->stderr_copy;
 	conf.debug |= p->debug;
-	conf.role = "worker";
+	conf.role = p->manners != NULL ? p->manners->worker : "worker";
 	conf.worker = p->own.number;
 	log_configure(&conf);
 	postmortem_prepare(&c->worker_common, c->source, environ,
@@ -73,8 +74,8 @@ process_announce_cb(void *ctx)
 	    (process_has(p, FEATURE_BOARD) && !p->board_shared))
 		return;
 	p->announced = true;
-	log_line("worker starting, version %s", PACKAGE_VERSION);
-	log_line("event mechanism: %s", ev_name(p->own.ev));
+	words_say(WORD_WORKER, PACKAGE_VERSION);
+	words_say(WORD_MECHANISM, ev_name(p->own.ev));
 	process_ready(p, p->running);
 	process_title(p);
 }

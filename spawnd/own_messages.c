@@ -10,6 +10,7 @@
 #include "features.h"
 #include "own_process.h"
 #include "tell.h"
+#include "words.h"
 
 #define TURN		64	/* messages per wake-up, one of them a batch */
 
@@ -53,7 +54,7 @@ process_may_die(struct process *p, struct channel_message *m)
 {
 	(void)m;
 	if (!p->draining)
-		log_line("no longer needed, ending");
+		words_say(WORD_UNNEEDED);
 	process_drain(p);
 }
 

@@ -8,6 +8,7 @@
 
 #include "../misc/title.h"
 #include "own_process.h"
+#include "words.h"
 
 #define SPARE_FDS	10	/* 5.3 */
 
@@ -87,6 +88,11 @@ process_title(struct process *p)
 
 	if (ev_timer_pending(&p->title))
 		return;
+	if (p->manners != NULL) {
+		(void)title_set(ev_now(p->own.ev), "%s: %s", p->base,
+		    p->manners->worker);
+		return;
+	}
 	wait = title_set(ev_now(p->own.ev), "%s: %s%s%" PRIu64
 	    " connection%s%s", p->base, text == NULL ? "" : text,
 	    text == NULL ? "" : ": ", p->own.live,
@@ -105,7 +111,7 @@ process_drain(struct process *p)
 		return;
 	p->draining = true;
 	lents_clear(&p->lents);
-	log_line("no new connections, %" PRIu32 " left", own_use(&p->own));
+	words_say(WORD_DRAIN, own_use(&p->own));
 	if (p->own.worker != NULL)
 		p->own.engine->drain(p->own.worker);
 	own_stir(&p->own);
@@ -127,10 +133,14 @@ process_lost(struct process *p)
 	p->lost = true;
 	/* One that is told to end is often the last to leave. */
 	if (!p->draining)
-		log_line("the master is gone");
+		words_say(WORD_ORPHAN);
 	ev_timer_stop(p->own.ev, &p->keepalive);
 	ev_close(p->own.ev, p->link->ch.fd);
 	p->link->ch.fd = -1;
+	if (process_cuts(p)) {
+		ev_stop(p->own.ev, 0);
+		return;
+	}
 	if (p->holding)
 		process_deliver(p);	/* nobody else will */
 	process_drain(p);

@@ -50,6 +50,13 @@ process_of(struct own *o)
 	return (struct process *)o;
 }
 
+/* The end of the service is that of sessions. */
+static inline bool
+process_cuts(const struct process *p)
+{
+	return p->manners != NULL && p->manners->cut;
+}
+
 static inline bool
 process_has(const struct process *p, uint32_t feature)
 {

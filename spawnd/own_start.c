@@ -19,6 +19,7 @@
 #include "../misc/str.h"
 #include "given.h"
 #include "own_process.h"
+#include "words.h"
 
 #define FEATURES	(FEATURE_BATCH | FEATURE_BOARD | FEATURE_TICKETS | \
 			FEATURE_CONFIG | FEATURE_LEND)
@@ -30,8 +31,12 @@ process_signal_cb(void *ctx, int signo)
 {
 	struct process *p = ctx;
 
-	log_line("signal %s: ending", signo == SIGTERM ? "TERM" :
+	words_say(WORD_CHILD_END, signo == SIGTERM ? "TERM" :
 	    signo == SIGHUP ? "HUP" : "INT");
+	if (process_cuts(p)) {
+		ev_stop(p->own.ev, 0);
+		return;
+	}
 	if (signo == SIGTERM && ++p->terms > 1) {
 		if (p->own.worker != NULL)
 			p->own.engine->kill(p->own.worker);
@@ -167,7 +172,9 @@ process_loop(struct process *p, const char *mechanisms)
 	for (size_t i = 0; i < sizeof(process_ending) /
 	    sizeof(*process_ending); i++)
 		if (ev_signal(p->own.ev, process_ending[i],
-		    process_signal_cb, p) == -1)
+		    process_ending[i] == SIGHUP && p->manners != NULL &&
+		    p->manners->unhurried ? NULL : process_signal_cb,
+		    p) == -1)
 			return -1;
 	if (ev_add(p->own.ev, p->link->ch.fd, &process_channel_ops, p,
 	    EV_READ) == -1)
@@ -352,8 +359,12 @@ process_options(struct process *p, struct process_options *o, int argc,
 static int
 process_front(struct process *p)
 {
+	int status;
+
 	p->request = (struct conf_request){ .program = p->program };
-	return process_serve(p, NULL);
+	status = process_serve(p, NULL);
+	words_say(WORD_CHILD_GONE, p->manners->worker, (long)getpid());
+	return status;
 }
 
 int

@@ -32,6 +32,7 @@
 #include "self.h"
 #include "start.h"
 #include "talk.h"
+#include "words.h"
 
 #define QUICK		(10 * EV_SECOND)	/* 5.7 */
 #define KILL_AFTER	(2 * EV_SECOND)		/* SIGABRT, then SIGKILL */
@@ -500,6 +501,12 @@ log_ended(const struct proc *p, pid_t pid, int wstatus, uint32_t lost)
 	if (p->seats != NULL)
 		served = board_get(&board_column(&p->seats->board,
 		    p->column)->finished);
+	if (p->master->program->manners != NULL) {
+		if (!p->told && !p->orphan && !p->master->ending)
+			words_lost(p->master->program->manners->worker, pid,
+			    wstatus);
+		return;
+	}
 	/* stopped before it was ready: nobody has missed it */
 	if (p->told && WIFSIGNALED(wstatus) && WTERMSIG(wstatus) == SIGTERM)
 		return;

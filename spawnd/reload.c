@@ -23,6 +23,7 @@
 #include "roles.h"
 #include "seats.h"
 #include "upgrade.h"
+#include "words.h"
 
 #define LOOK		(250 * EV_MS)
 #define ENOUGH		(5 * EV_SECOND)		/* with one that is ready */
@@ -78,8 +79,7 @@ reload_unchanged(const struct master *m)
 	for (const struct proc *p = m->oldest; p != NULL; p = p->newer)
 		workers += p->state == PROC_READY &&
 		    p->generation == m->generation;
-	log_line("generation %u goes on, %u listeners, %u workers",
-	    m->generation, listeners, workers);
+	words_say(WORD_GOES_ON, m->generation, listeners, workers);
 }
 
 void
@@ -90,6 +90,9 @@ reload_finish(struct master *m)
 	void (*done)(void *, bool) = m->reload->done;
 	void *ctx = m->reload->ctx;
 
+	if (!good && m->reload->kind == RELOAD_FILE)
+		words_say(WORD_RELOAD_FILE, m->reload->request.conf.file !=
+		    NULL ? m->reload->request.conf.file : m->start->file);
 	if (!good)
 		reload_unchanged(m);
 	reload_free(m);
@@ -142,7 +145,7 @@ reload_fail(struct master *m, const char *reason)
 	/* whoever reads that line finds it so */
 	if (m->adopt == NULL && m->reload->generation != 0)
 		reload_drop(m);
-	log_err("reload: failed, %s", reason);
+	words_say(WORD_RELOAD_FAILED, reason);
 	adopt_fail(m);
 	reload_finish(m);
 }
@@ -440,7 +443,7 @@ reload_new(struct master *m, enum reload_kind kind)
 {
 	struct reload *r;
 
-	log_line("reload: started");
+	words_say(WORD_RELOAD);
 	if ((r = calloc(1, sizeof(*r))) == NULL) {
 		log_err("reload: failed, %s", strerror(errno));
 		return false;

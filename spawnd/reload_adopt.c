@@ -21,6 +21,7 @@
 #include "seats.h"
 #include "statussock.h"
 #include "store.h"
+#include "words.h"
 
 #define REVOKE_WAIT	(5 * EV_SECOND)
 #define HANDSHAKES	(250 * EV_MS)
@@ -217,8 +218,7 @@ reload_commit(struct master *m)
 	if (r->kind != RELOAD_FILE)		/* else facts tell */
 		statussock_reloaded(m);
 	mechanism_tell(m, old.conf->source);
-	log_line("reload: done, %u kept, %u added, %u removed, %u workers "
-	    "kept, %u replaced", sum.kept, sum.added, sum.removed,
+	words_say(WORD_RELOAD_DONE, sum.kept, sum.added, sum.removed,
 	    sum.workers, sum.replaced);
 	loaded_clear(&old);
 	store_keep(m);

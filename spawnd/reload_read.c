@@ -9,6 +9,7 @@
 #include "../misc/url.h"
 #include "logs.h"
 #include "reload_impl.h"
+#include "words.h"
 
 static void
 loaded_end(struct master *m)
@@ -35,7 +36,7 @@ loaded_end(struct master *m)
 	if (d != NULL)
 		diag_log(d);
 	if (status != 0) {
-		log_err("reload: refused, %s", d != NULL ? diag_first(d,
+		words_say(WORD_RELOAD_REFUSED, d != NULL ? diag_first(d,
 		    first, sizeof(first)) : strerror(ENOMEM));
 		diag_free(d);
 		reload_finish(m);

@@ -22,6 +22,7 @@
 #include "program.h"
 #include "roles.h"
 #include "tell.h"
+#include "words.h"
 
 #define STATUS_FAILED	1
 #define TURN		64	/* messages per wake-up */
@@ -408,7 +409,7 @@ role_free(struct role *r)
 {
 	if (r->object != NULL && r->kind->ops->close != NULL)
 		r->kind->ops->close(r->object);
-	log_line("%s exiting, pid %ld", r->kind->title, (long)getpid());
+	words_say(WORD_CHILD_GONE, r->kind->title, (long)getpid());
 	outbox_clear(&r->outbox);
 	if (r->conf != NULL)
 		compiled_unref(r->conf);

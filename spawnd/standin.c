@@ -20,6 +20,7 @@
 #include "notify.h"
 #include "orphan.h"
 #include "proc.h"
+#include "roles.h"
 #include "master.h"
 #include "seats.h"
 #include "self.h"
@@ -127,6 +128,7 @@ standin_take(struct master *m, bool killed)
 	notify_mainpid(getpid());
 	orphans_watch(m);
 	keys_orphaned(m);
+	roles_orphaned(m);
 	/* what the other has entered is his */
 	seats_retake(m);
 	segment_resume(m);

@@ -35,6 +35,7 @@
 #include "start.h"
 #include "store.h"
 #include "try.h"
+#include "words.h"
 
 extern char **environ;
 
@@ -255,7 +256,8 @@ configuration_load(const struct start *s, const struct program *program,
 	umask(022);
 	free((char *)(uintptr_t)r.copies);
 	if (status != 0) {
-		start_err("configuration not usable");
+		if (program->manners == NULL)
+			start_err("configuration not usable");
 		return status;
 	}
 	if ((d = diag_new()) == NULL)
@@ -391,6 +393,7 @@ spawnd_child(const struct program *program, int argc, char ***argvp,
 
 	*argvp = argv;
 	log_open(base);
+	words_of(program);
 	if (program->manners != NULL)
 		log_style(program->manners->facility,
 		    program->manners->plain);

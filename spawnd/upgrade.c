@@ -69,10 +69,29 @@ upgrade_wanted(const struct master *m)
 
 /* ---- the check ---- */
 
-/* -P with whatever selects what is read, and how. */
-static void
-check_argv(const struct start *s, char *argv[16])
+/* As it was started, and only to check. */
+static char **
+check_again(const struct start *s)
 {
+	size_t n = 0;
+	char **argv;
+
+	while (s->options != NULL && s->options[n] != NULL)
+		n++;
+	if ((argv = calloc(n + 3, sizeof(*argv))) == NULL)
+		return NULL;
+	argv[0] = s->argv[0];
+	argv[1] = (char *)(uintptr_t)"-n";
+	if (n > 0)
+		memcpy(argv + 2, s->options, n * sizeof(*argv));
+	return argv;
+}
+
+/* -P with whatever selects what is read, and how. */
+static char **
+check_argv(const struct start *s)
+{
+	static char *argv[16];
 	const struct {
 		const char *option, *value;
 	} options[] = {
@@ -91,21 +110,21 @@ check_argv(const struct start *s, char *argv[16])
 	}
 	argv[n++] = (char *)(uintptr_t)s->file;
 	argv[n] = NULL;
+	return argv;
 }
 
 /* In a group of its own: what it starts ends with it. */
 static _Noreturn void
-check_run(const struct start *s, int out)
+check_run(const struct start *s, bool again, int out)
 {
 	int null = open("/dev/null", O_RDWR);
-	char *argv[16];
+	char **argv = again ? check_again(s) : check_argv(s);
 
 	ev_signal_reset();
 	(void)setpgid(0, 0);
-	if (null == -1 || dup2(null, 0) == -1 || dup2(out, 1) == -1 ||
+	if (argv == NULL || null == -1 || dup2(null, 0) == -1 || dup2(out, 1) == -1 ||
 	    dup2(out, 2) == -1)
 		_exit(EX_OSERR);
-	check_argv(s, argv);
 	execve(s->image->path, argv, s->environ_base);
 	fprintf(stderr, "cannot execute %s: %s\n", s->image->path,
 	    strerror(errno));
@@ -206,7 +225,7 @@ upgrade_start(struct master *m)
 	hand_forks(m);
 	u->pid = fork();
 	if (u->pid == 0)
-		check_run(m->start, fds[1]);
+		check_run(m->start, m->program->compile != NULL, fds[1]);
 	close(fds[1]);
 	if (u->pid == -1 || net_nonblock(fds[0]) == -1 ||
 	    ev_add(m->ev, fds[0], &report_ops, m, EV_READ) == -1)
