@@ -42,6 +42,8 @@ const struct ctl_command ctl_commands[] = {
 	LOG("verbose", 1),
 	LOG("brief", 0),
 	/* not of the original, whose abbreviations keep their meaning */
+	{ { "plan", NULL }, .argument = CTL_ARG_PATH, .action = CTL_DO_PLAN,
+	    .type = CTL_TEXT, .whole = true, .json = true },
 	{ { "why", NULL }, .argument = CTL_ARG_SESSION, .action = CTL_DO_WHY,
 	    .type = CTL_WHY, .whole = true, .json = true },
 };

@@ -15,7 +15,7 @@
 /* What is done for a command; relayctl.c has a function for each. */
 enum ctl_action {
 	CTL_DO_MONITOR, CTL_DO_SHOW, CTL_DO_SESSIONS, CTL_DO_LOAD,
-	CTL_DO_ORDER, CTL_DO_OBJECT, CTL_DO_LOG, CTL_DO_WHY,
+	CTL_DO_ORDER, CTL_DO_OBJECT, CTL_DO_LOG, CTL_DO_PLAN, CTL_DO_WHY,
 	CTL_ACTIONS
 };
 

@@ -13,6 +13,7 @@
 
 #include "../misc/daemon.h"
 #include "ctl_json.h"
+#include "ctl_plan.h"
 #include "ctl_print.h"
 #include "ctl_talk.h"
 #include "ctl_words.h"
@@ -33,7 +34,7 @@ usage(void)
 {
 	fprintf(stderr, "usage: relayctl [-s socket] command "
 	    "[argument ...]\n"
-	    "       relayctl -j [-s socket] monitor | show ... | "
+	    "       relayctl -j [-s socket] monitor | show ... | plan path | "
 	    "why id\n");
 	exit(1);
 }
@@ -223,7 +224,7 @@ do_log(struct relayctl *r)
 /* Passes one message on after the other, until the end. */
 static int
 each(struct relayctl *r, const char *where, bool (*take)(void *ctx,
-    unsigned type, const void *body), void *ctx)
+    unsigned type, const void *body, size_t len), void *ctx)
 {
 	int status;
 
@@ -232,7 +233,8 @@ each(struct relayctl *r, const char *where, bool (*take)(void *ctx,
 
 		if (type == CTL_END)
 			return 0;
-		if (!take(ctx, type, r->message.body))
+		if (!take(ctx, type, r->message.body,
+		    talk_length(&r->message)))
 			return fail_message(r, where);
 		if (ferror(stdout))
 			return fail_output();
@@ -248,10 +250,11 @@ struct show {
 };
 
 static bool
-row_take(void *ctx, unsigned type, const void *body)
+row_take(void *ctx, unsigned type, const void *body, size_t len)
 {
 	struct show *s = ctx;
 
+	(void)len;
 	if (ctl_views(type) == 0)
 		return false;
 	if (s->as_json)
@@ -279,10 +282,11 @@ do_show(struct relayctl *r)
 }
 
 static bool
-session_take(void *ctx, unsigned type, const void *body)
+session_take(void *ctx, unsigned type, const void *body, size_t len)
 {
 	struct show *s = ctx;
 
+	(void)len;
 	if (type != CTL_SESSION)
 		return false;
 	if (s->as_json)
@@ -310,10 +314,11 @@ do_sessions(struct relayctl *r)
 /* ---- why ---- */
 
 static bool
-why_take(void *ctx, unsigned type, const void *body)
+why_take(void *ctx, unsigned type, const void *body, size_t len)
 {
 	struct show *s = ctx;
 
+	(void)len;
 	if (type != CTL_WHY_ENTRY)
 		return false;
 	s->n++;
@@ -413,6 +418,27 @@ do_monitor(struct relayctl *r)
 	return fail_talk(r, result);
 }
 
+/* ---- plan ---- */
+
+static bool
+running_take(void *ctx, unsigned type, const void *body, size_t len)
+{
+	return ctl_running_take(ctx, type, body, len);
+}
+
+static int
+do_plan(struct relayctl *r)
+{
+	struct ctl_running running = { 0 };
+	int status;
+
+	if ((status = request(r, NULL, 0)) == 0 &&
+	    (status = each(r, "plan", running_take, &running)) == 0)
+		status = ctl_plan_print(&running, r->argument, r->json);
+	ctl_running_clear(&running);
+	return status;
+}
+
 /* ---- all of it ---- */
 
 static int (*const actions[CTL_ACTIONS])(struct relayctl *) = {
@@ -423,6 +449,7 @@ static int (*const actions[CTL_ACTIONS])(struct relayctl *) = {
 	[CTL_DO_ORDER] = do_order,
 	[CTL_DO_OBJECT] = do_object,
 	[CTL_DO_LOG] = do_log,
+	[CTL_DO_PLAN] = do_plan,
 	[CTL_DO_WHY] = do_why,
 };
 

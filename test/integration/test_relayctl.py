@@ -17,7 +17,7 @@ import lib
 
 HEAD = "Id  \tType    \tName                    \tAvlblty\tStatus\n"
 TOP = ("monitor", "show", "load", "poll", "reload", "stop", "redirect",
-       "table", "host", "log", "why")
+       "table", "host", "log", "plan", "why")
 SHOW = ("summary", "hosts", "redirects", "relays", "routers", "sessions")
 AS_C = {**os.environ, "TZ": "UTC"}
 
@@ -93,6 +93,7 @@ def listing(words):
     (["host", "e"], "missing argument:\n" + listing(["<hostid>"])),
     (["host", "e", ""], "unknown argument: \n" + listing(["<hostid>"])),
     (["load"], "missing argument:\n" + listing(["<path>"])),
+    (["plan"], "missing argument:\n" + listing(["<path>"])),
     (["why"], "missing argument:\n" + listing(["<sessionid>",
                                                "<hostid>"])),
     (["poll", "now", "x"], "superfluous argument: now\n"),
@@ -696,3 +697,166 @@ def test_why_nothing(daemon):
     assert r.stderr == "relayctl: web1: no session that is over is known\n"
     r = run("-j", "-s", d.path, "why", "1:2")
     assert (r.returncode, r.stdout) == (1, "[]\n")
+
+
+# ---- plan
+
+RUNNING = """table <web> { 192.0.2.1 192.0.2.2 }
+relay www {
+	listen on 127.0.0.1 port 8080
+	forward to <web> port 80 check tcp
+}
+"""
+
+
+def canonical(text, folder):
+    """What relayd makes of it."""
+    file = folder / "canonical.conf"
+    file.write_text(text)
+    r = subprocess.run([lib.BUILD / "bin/relayd", "-nv", "-f", file],
+                       capture_output=True, timeout=lib.TIMEOUT,
+                       stdin=subprocess.DEVNULL)
+    assert r.returncode == 0, r.stderr
+    return r.stdout
+
+
+@pytest.fixture
+def plan(daemon, tmp_path):
+    """plan(text, *options): of a daemon that runs RUNNING."""
+    served = []
+
+    def make(text, *args, running=RUNNING, macros=(), name="new.conf",
+             directory=None):
+        if not served:
+            served.append(daemon([
+                ctl.request(str(tmp_path / "running.conf"),
+                            str(directory or tmp_path), macros),
+                *ctl.parts(canonical(running, tmp_path), 100), ctl.END]))
+        (tmp_path / name).write_text(text)
+        return run("-s", served[0].path, *args, "plan", name, cwd=tmp_path)
+
+    return make
+
+
+def test_plan_nothing(plan):
+    r = plan("# the same\n" + RUNNING)
+    assert (r.returncode, r.stdout, r.stderr) == (0, "no changes\n", "")
+    r = plan(RUNNING, "-j")
+    assert json.loads(r.stdout) == {
+        "changes": [], "errors": [],
+        "listeners": {"kept": 1, "added": 0, "removed": 0},
+        "hosts": {"kept": 2, "checked": 0, "removed": 0}, "renumbered": 0}
+
+
+CHANGED = """prefork 5
+table <web> { 192.0.2.3 192.0.2.2 retry 1 }
+protocol fast { tcp nodelay }
+relay www {
+	listen on 127.0.0.1 port 8080
+	listen on ::1 port 8080
+	session timeout 30
+	protocol fast
+	forward to <web> port 80 check tcp
+}
+"""
+
+
+def test_plan(plan):
+    r = plan(CHANGED)
+    assert (r.returncode, r.stderr) == (0, "")
+    assert r.stdout == """\
+~ global prefork  3 -> 5  now
++ listener ::1:8080  now
+~ relay www protocol  default -> fast  new sessions
+~ relay www session timeout  600 s -> 30 s  new sessions
++ relay www2:8080  new sessions
++ host 192.0.2.3 in web:80  checked at once
+~ host 192.0.2.2 in web:80 retry  0 -> 1  state kept
+- host 192.0.2.1 in web:80  now
++ protocol fast  new sessions
+9 changes
+listeners: 1 kept, 1 added, 0 removed
+hosts: 1 keep their state, 1 checked at once, 1 removed
+"""
+
+
+def test_plan_json(plan):
+    got = json.loads(plan(CHANGED, "-j").stdout)
+    assert len(got["changes"]) == 9 and got["errors"] == []
+    assert got["changes"][0] == {
+        "op": "change", "kind": "global", "name": None, "option": "prefork",
+        "old": "3", "new": "5", "effect": "now"}
+    assert got["changes"][1] == {
+        "op": "add", "kind": "listener", "name": "::1:8080", "option": None,
+        "old": None, "new": "::1:8080", "effect": "now"}
+    assert got["changes"][7]["op"] == "remove"
+    assert got["hosts"] == {"kept": 1, "checked": 1, "removed": 1}
+
+
+def test_plan_ids(plan):
+    """Nothing but the numbers is another one."""
+    r = plan(RUNNING.replace("192.0.2.1 192.0.2.2", "192.0.2.2 192.0.2.1"))
+    assert r.stdout == (
+        "0 changes\nlisteners: 1 kept, 0 added, 0 removed\n"
+        "hosts: 2 keep their state, 0 checked at once, 0 removed\n"
+        "ids: 2 get another one\n")
+
+
+def test_plan_errors(plan, tmp_path):
+    """As a reload would log them, by the path that load would send."""
+    r = plan("table <web> { 192.0.2.1 }\nrelais x\n")
+    assert (r.returncode, r.stdout) == (1, "")
+    assert r.stderr.startswith(f"{tmp_path}/new.conf:2: unexpected "
+                               '"relais"')
+    r = plan("table <web> { 192.0.2.1 }\nrelais x\n", "-j")
+    assert r.returncode == 1 and r.stderr == ""
+    got = json.loads(r.stdout)
+    assert got["changes"] == [] and len(got["errors"]) >= 1
+    assert got["errors"][0]["file"] == f"{tmp_path}/new.conf"
+    assert got["errors"][0]["line"] == 2
+    (tmp_path / "new.conf").unlink()
+    r = plan(RUNNING, name="other.conf")	# and one that is not there
+    assert r.returncode == 0
+    r = run("-s", tmp_path / "s", "plan", tmp_path / "gone")
+    assert r.returncode == 1 and "No such file" in r.stderr
+
+
+def test_plan_as_the_daemon_was_started(plan, tmp_path):
+    """Its macros, and its directory for relative paths."""
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "more").write_text("interval 20\n")
+    r = plan('include "more"\n' + RUNNING.replace("8080", "$port"),
+             macros=[("port", "8080"), ("unused", "")],
+             directory=tmp_path / "there")
+    assert (r.returncode, r.stderr) == (0, "")
+    assert r.stdout.startswith("~ global interval  10 s -> 20 s  now\n"
+                               "1 change\n")
+    assert run("-s", tmp_path / "s", "plan", "new.conf",
+               cwd=tmp_path).returncode == 0
+
+
+def test_plan_relative_file(daemon, tmp_path):
+    """relayd -f relayd.conf, in a directory that is given."""
+    d = daemon([ctl.request("relayd.conf", str(tmp_path)),
+                *ctl.parts(canonical(RUNNING, tmp_path)), ctl.END])
+    (tmp_path / "new.conf").write_text(RUNNING)
+    assert good(d, "plan", tmp_path / "new.conf") == "no changes\n"
+    assert d.asked == [(ctl.T["TEXT"], b"")]
+
+
+@pytest.mark.parametrize("answer, error", [
+    ([ctl.END], "did not tell how it was started"),
+    ([*ctl.parts(b"text"), ctl.END], "wrong message in plan: 69"),
+    ([ctl.request("/a", "/"), ctl.request("/a", "/"), ctl.END],
+     "wrong message in plan: 70"),
+    ([ctl.request("/a", "/")[:-4] + b"\1\0\0\0", ctl.END],
+     "wrong message in plan: 70"),
+    ([ctl.request("/a", "/"), *ctl.parts(b"nonsense\n"), ctl.END],
+     "what is in force cannot be read here: /a:1: "),
+    ([ctl.request("/a", "/"), ctl.END], "what is in force cannot be read"),
+    ([ctl.request("/a", "/")], "pipe closed"),
+    ([ctl.FAIL], "wrong message in plan: 2"),
+])
+def test_plan_wrong_answers(daemon, tmp_path, answer, error):
+    (tmp_path / "new.conf").write_text(RUNNING)
+    assert error in bad(daemon(answer), "plan", tmp_path / "new.conf")
