@@ -113,7 +113,7 @@ int			 tls_keypair_check(const struct tls_keypair *,
 			    char warning[static TLS_ERROR]);
 struct tls_server	*tls_server_ref(struct tls_server *);
 void			 tls_server_unref(struct tls_server *);
-/* 1 to 3 keys; the first one encrypts, all decrypt. Until then: none. */
+/* 1 to 5 keys; the first one encrypts, all decrypt. Until then: none. */
 void			 tls_server_tickets(struct tls_server *,
 			    const struct tls_ticket_key *, unsigned n);
 struct tls_client	*tls_client_new(const struct tls_client_conf *,

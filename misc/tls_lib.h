@@ -17,7 +17,7 @@
 #include "tls_psk.h"
 #include "tls_sni.h"
 
-#define TLS_TICKET_KEYS	3
+#define TLS_TICKET_KEYS	5
 
 /* What is sent to clients who ask for the certificate's status. */
 struct tls_staple {

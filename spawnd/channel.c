@@ -17,7 +17,7 @@
 #define SIZE(type)	((uint32_t)sizeof(struct type))
 #define BAD_CONFIG_MAX	4096
 #define DATAGRAM_MAX	65507
-#define TICKETS_MAX	3
+#define TICKETS_MAX	5
 
 static_assert(CHANNEL_BATCH <= MSG_FDS, "a batch is one message");
 static_assert(sizeof(struct channel_header) + sizeof(struct channel_batch) +

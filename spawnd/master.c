@@ -207,10 +207,13 @@ rotate_cb(void *ctx)
 	uint64_t lifetime = (m->program->ticket_lifetime != NULL &&
 	    c->worker != NULL ? m->program->ticket_lifetime(c) :
 	    TICKETS_LIFETIME) * EV_SECOND;
+	unsigned parts = m->program->ticket_keys;
+	uint64_t period = parts > 1 ? lifetime / parts : lifetime;
 
 	if (lifetime == 0)
 		return;
-	switch (tickets_rotate(&m->tickets, now, lifetime)) {
+	switch (tickets_rotate(&m->tickets, now, period,
+	    parts > 0 ? parts + 1 : TICKETS_KEPT)) {
 	case -1:
 		log_err("ticket keys: %s", strerror(errno));
 		ev_timer_set(m->ev, &m->rotate, EV_SECOND, rotate_cb, m);
@@ -226,7 +229,7 @@ rotate_cb(void *ctx)
 	default:
 		break;
 	}
-	ev_timer_set(m->ev, &m->rotate, tickets_due(&m->tickets, lifetime) -
+	ev_timer_set(m->ev, &m->rotate, tickets_due(&m->tickets, period) -
 	    now, rotate_cb, m);
 }
 

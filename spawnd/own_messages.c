@@ -10,6 +10,7 @@
 #include "features.h"
 #include "own_process.h"
 #include "tell.h"
+#include "tickets.h"
 #include "words.h"
 
 #define TURN		64	/* messages per wake-up, one of them a batch */
@@ -67,7 +68,7 @@ process_ping(struct process *p, struct channel_message *m)
 static void
 process_tickets(struct process *p, struct channel_message *m)
 {
-	struct ticket_key keys[3];
+	struct ticket_key keys[TICKETS_MAX];
 	uint32_t n;
 
 	memcpy(&n, m->payload, sizeof(n));

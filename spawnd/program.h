@@ -89,6 +89,9 @@ struct program {
 	 * hours. */
 	unsigned			 (*ticket_lifetime)(
 					    const struct compiled *);
+	/* How many keys it sees, one after the other, at most four; all of
+	 * these decrypt as long as it lives. 0: one, and for as long again. */
+	unsigned			 ticket_keys;
 	/* Whether private keys are to live in a process of their own, and
 	 * what that one does: takes them in, -1: reasons in diag. NULL: there
 	 * is no such thing. */

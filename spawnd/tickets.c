@@ -11,11 +11,12 @@
 #include "tickets.h"
 
 int
-tickets_rotate(struct tickets *t, uint64_t now, uint64_t lifetime)
+tickets_rotate(struct tickets *t, uint64_t now, uint64_t period,
+    unsigned keep)
 {
 	struct ticket_key key;
 
-	if (t->n > 0 && now < tickets_due(t, lifetime))
+	if (t->n > 0 && now < tickets_due(t, period))
 		return 0;
 	static_assert(sizeof(key) <= 256, "getentropy gives 256 at most");
 	if (getentropy(&key, sizeof(key)) == -1)
@@ -23,16 +24,18 @@ tickets_rotate(struct tickets *t, uint64_t now, uint64_t lifetime)
 	memmove(t->keys + 1, t->keys, sizeof(key) * (TICKETS_MAX - 1));
 	t->keys[0] = key;
 	cleanse(&key, sizeof(key));
-	if (t->n < TICKETS_MAX)
-		t->n++;
+	t->n = t->n + 1 < keep ? t->n + 1 : keep;
+	if (t->n > TICKETS_MAX)
+		t->n = TICKETS_MAX;
+	cleanse(t->keys + t->n, sizeof(key) * (TICKETS_MAX - t->n));
 	t->made = now;
 	return 1;
 }
 
 uint64_t
-tickets_due(const struct tickets *t, uint64_t lifetime)
+tickets_due(const struct tickets *t, uint64_t period)
 {
-	return t->made + lifetime;
+	return t->made + period;
 }
 
 void

@@ -30,6 +30,8 @@ struct object {
 	uint64_t len;			/* behind this, a multiple of 8 */
 };
 
+#define FORMER_TICKETS	3	/* keys that every version has room for */
+
 enum kind { KIND_SERVICE = 1, KIND_LISTENER, KIND_BOARD, KIND_WORKER,
     KIND_HAND, KIND_KEYS, KIND_PASSED, KINDS };
 
@@ -51,7 +53,8 @@ static const struct form {
 	    offsetof(struct upgrade_state, n##name) }
 	[KIND_SERVICE] = { sizeof(struct upgrade_service),
 	    offsetof(struct upgrade_service, tail),
-	    offsetof(struct upgrade_service, tail), 3, 7, 0, 0 },
+	    offsetof(struct upgrade_service, tickets) +
+	    FORMER_TICKETS * sizeof(struct ticket_key), 3, 7, 0, 0 },
 	[KIND_LISTENER]	= LIST(listener, listeners, 3, 7),
 	[KIND_BOARD]	= LIST_FIXED(board, boards),
 	[KIND_WORKER]	= LIST(worker, workers, 1, 0),
@@ -254,6 +257,16 @@ object_add(struct upgrade_state *s, enum kind k)
 	return list + (n - 1) * f->size;
 }
 
+static void
+tickets_clean(struct view inside, size_t fixed)
+{
+	size_t at = offsetof(struct upgrade_service, tickets);
+	size_t most = sizeof(((struct upgrade_service *)0)->tickets);
+
+	memset((uint8_t *)(uintptr_t)inside.at + at, 0,
+	    fixed - at < most ? fixed - at : most);
+}
+
 static const char *
 objects_read(struct upgrade_state *s, struct view v)
 {
@@ -285,9 +298,7 @@ objects_read(struct upgrade_state *s, struct view v)
 			return "an object is malformed";
 		/* one copy of the ticket keys is enough */
 		if (o.kind == KIND_SERVICE)
-			memset((uint8_t *)(uintptr_t)inside.at + offsetof(
-			    struct upgrade_service, tickets), 0,
-			    sizeof(s->service.tickets));
+			tickets_clean(inside, o.fixed);
 	}
 	return served ? NULL : "no service";
 }

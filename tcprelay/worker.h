@@ -28,7 +28,7 @@ struct splice_pool;
 #define WORKER_COPY	(256u * 1024)
 /* Room in front of the copy buffer for a PROXY header. */
 #define WORKER_HEAD	256u
-#define WORKER_TICKETS	3
+#define WORKER_TICKETS	5
 
 /*
  * How the sessions of one listener are treated, and where they go. One per

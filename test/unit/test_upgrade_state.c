@@ -271,7 +271,7 @@ static void pid_0(struct sample *s) { s->state.service.pid = 0; }
 static void gen_0(struct sample *s) { s->state.service.generation = 0; }
 static void gen_max(struct sample *s)
     { s->state.service.generation = UINT32_MAX; }
-static void keys_4(struct sample *s) { s->state.service.ntickets = 4; }
+static void keys_6(struct sample *s) { s->state.service.ntickets = 6; }
 static void no_path(struct sample *s) { s->state.service.tail[0].len = 0; }
 static void no_status(struct sample *s) { s->state.service.status = 50; }
 static void fd_2(struct sample *s) { s->workers[0].fd = 2; }
@@ -303,7 +303,7 @@ test_contradictions(void **state)
 		{ pid_0, "no process" },
 		{ gen_0, "generation out of range" },
 		{ gen_max, "generation out of range" },
-		{ keys_4, "too many ticket keys" },
+		{ keys_6, "too many ticket keys" },
 		{ no_path, "a pid file without a path" },
 		{ no_status, "a status socket without a path" },
 		{ fd_2, "a descriptor out of range" },
