@@ -359,14 +359,25 @@ choose_address(struct session *s)
 	return true;
 }
 
-/* The client's own address: nobody is there yet who would make a socket. */
+/* The client's own address, by a socket that only the parent can make. */
 static enum choice
 choose_source(struct session *s)
 {
-	if (!s->relay->conf->transparent)
+	struct forward *f = s->forward;
+	struct tell_bind ask = { .token = s->facts->counter };
+
+	if (!s->relay->conf->transparent || f->bound != -1)
 		return CHOICE_MADE;
-	session_fail(s, REASON_BINDANY, 0, NULL);
-	return CHOICE_NONE;
+	if (f->server.family != s->facts->src.family) {
+		session_fail(s, REASON_BINDANY, 0, NULL);
+		return CHOICE_NONE;
+	}
+	net_name_addr(&s->facts->src, &ask.from);
+	net_set_port(&ask.from, 0);
+	session_set(s, SESSION_BIND);
+	own_tell(session_worker(s)->own, ROLE_PARENT, 0, TELL_BIND, &ask,
+	    sizeof(ask), -1);
+	return CHOICE_LATER;
 }
 
 static void
