@@ -286,6 +286,7 @@ hosts_of(struct hce *h, const struct rd_table *t, struct arena *a)
 			.parent = from->parent,
 			.known = host_known(h, from->id, a)
 		};
+		net_set_port(&hosts[i].addr, t->port);
 	}
 	return hosts;
 }
