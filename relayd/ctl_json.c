@@ -138,10 +138,11 @@ static void
 host_json(struct ctl_json *j, const void *body)
 {
 	const struct ctl_host *h = body;
-	char available[CTL_AVAILABILITY];
+	char available[CTL_AVAILABILITY], address[NET_TEXT];
 
 	head(j, "host", h->id, h->name, ctl_host_word(h->state));
-	endpoint(j->fp, "address", &h->addr);
+	member(j->fp, "address", h->addr.family == 0 ? NULL :
+	    net_name_ip_text(&h->addr, address));
 	number(j->fp, "table", h->table);
 	id_or_null(j->fp, "parent", h->parent);
 	ctl_availability(h, available);

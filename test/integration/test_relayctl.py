@@ -373,7 +373,7 @@ def test_json_summary(daemon):
         ("table", 4), ("router", 2)]
     assert got[3] == {
         "type": "host", "id": 2, "name": "192.0.2.11", "status": "down",
-        "address": {"address": "192.0.2.1", "port": 80}, "table": 1,
+        "address": "192.0.2.1", "table": 1,
         "parent": None, "availability": 93.1, "checks": 29, "up": 27,
         "retries": 0, "error": "tcp connect timeout"}
     assert got[4]["parent"] == 1 and got[4]["error"] is None
