@@ -477,20 +477,6 @@ relay_check(struct engine *e, const struct rd_relay *r)
 		    "is not served by this version", r->name);
 }
 
-/* Once for each protocol: several relays may use it. */
-static void
-sack_check(struct engine *e)
-{
-	for (size_t i = 0; i < e->conf->nprotocols; i++) {
-		const struct rd_protocol *p = e->conf->protocols[i];
-
-		if (p->tcp.sack != RD_DEFAULT && p->used &&
-		    !net_have_sack())
-			diag_warn(e->diag, &p->place, "protocol \"%s\": "
-			    "this system has no sack by socket", p->name);
-	}
-}
-
 /* ---- all of it ---- */
 
 static size_t
@@ -594,7 +580,6 @@ rd_engine(struct compiled *c, const struct rd_conf *conf, struct diag *diag)
 	broker_fill(&e);
 	c->worker = e.config = arena_alloc(c->arena, sizeof *e.config);
 	c->worker_free = NULL;
-	sack_check(&e);
 	hosts_name(&e);
 	config_fill(&e);
 	digest_make(&e);

@@ -24,9 +24,11 @@ there(struct source *source, enum source_kind kind, const char *path)
 		return 0;
 	}
 	saved = errno;
-	/* who has no secrets knows of a key by its digest */
-	if (kind == SOURCE_KEY &&
-	    source_file_digest(source, path, digest) == 0)
+	/* who has no secrets knows of a key by its digest, and of a file with
+	 * both by what is public in it */
+	if (kind == SOURCE_KEY ?
+	    source_file_digest(source, path, digest) == 0 :
+	    source_public(source, path, &data, &len) == 0)
 		return 0;
 	errno = saved;
 	return -1;

@@ -166,7 +166,7 @@ const struct program rd_program = {
 	.compile = compile,
 	.check = config_check, .rows = rd_board_rows,
 	.row_count = rd_board_row_count,
-	.ticket_lifetime = ticket_lifetime,
+	.ticket_lifetime = ticket_lifetime, .ticket_keys = 4,
 	.worker = &relay_worker_ops,
 	.manners = &manners, .confine = confine,
 	.roles = roles, .nroles = sizeof(roles) / sizeof(roles[0]),
