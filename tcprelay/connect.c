@@ -186,6 +186,14 @@ connect_head(const struct session *s, const struct config_remote *r,
 	    &s->facts->src, &s->facts->dst);
 }
 
+/* Where the header goes: relayd's is a matter between the two ends of TLS,
+ * tcprelay's of whoever looks at connections before that. */
+static bool
+head_inside(const struct session *s, const struct config_remote *r)
+{
+	return s->forward != NULL && r->tls != 0;
+}
+
 /* Does errno of a write say no more than "not connected yet, or full"? */
 static bool
 not_yet(void)
@@ -206,7 +214,7 @@ connect_eager(struct session *s, const struct config_remote *r,
 	struct worker *w = session_worker(s);
 	struct stream *remote = &s->stream[REMOTE];
 	uint8_t head[PROXYPROTO_OUT];
-	size_t size = connect_head(s, r, head);
+	size_t size = head_inside(s, r) ? 0 : connect_head(s, r, head);
 	size_t n = r->tls == 0 && flow_empty(&s->flow[CLIENT]) ? first->n : 0;
 	ssize_t sent;
 
@@ -290,6 +298,23 @@ handshake(struct session *s, const struct config_remote *r)
 	return CONNECT_FAILED;
 }
 
+/* The state tells which of both is under way. */
+static enum outcome
+handshake_then_head(struct session *s, const struct config_remote *r)
+{
+	struct worker *w = session_worker(s);
+	struct stream *remote = &s->stream[REMOTE];
+
+	if (s->state != SESSION_REMOTE_PROXY) {
+		enum outcome o = handshake(s, r);
+
+		if (o != CONNECT_UP)
+			return o;
+	} else if (remote->blocked && stream_flush(&w->env, remote) == -1)
+		return errno == EAGAIN ? CONNECT_WAIT : CONNECT_FAILED;
+	return send_head(s, r);
+}
+
 static enum outcome
 established(struct session *s)
 {
@@ -297,6 +322,8 @@ established(struct session *s)
 	enum outcome o;
 
 	session_phase(s, WHY_CONNECTED);
+	if (head_inside(s, r))
+		return handshake_then_head(s, r);
 	o = send_head(s, r);
 	return o == CONNECT_UP ? handshake(s, r) : o;
 }
