@@ -386,7 +386,7 @@ keypair_check(struct rd_build *b, const struct rd_listen *l,
 
 	if (rd_keypair_find(b->source, b->arena, pair, &l->addr, &files,
 	    &failed) == 0) {
-		rd_file_named(b, files.cert);
+		rd_key_named(b, files.cert);	/* it may hold the key */
 		rd_key_named(b, files.key);
 		if (files.ocsp != NULL)
 			rd_file_named(b, files.ocsp);
