@@ -45,7 +45,7 @@ static struct {
 	int			severity;
 	bool			to_syslog, json, copy, early, plain;
 	bool			debug_syslog, debug_stderr, debug_file;
-	bool			verbose;
+	bool			spoken, verbose;	/* log_verbose() */
 	uint32_t		debug_bits;	/* as configured */
 	struct sink		err, file, debug;
 } logger = {
@@ -517,7 +517,8 @@ log_open(const char *ident)
 static void
 debug_set(void)
 {
-	log_debug_bits = logger.verbose ? DEBUG_ALL : logger.debug_bits;
+	log_debug_bits = !logger.spoken ? logger.debug_bits :
+	    logger.verbose ? DEBUG_VERBOSE : 0;
 }
 
 void
@@ -591,6 +592,7 @@ log_stderr(bool on)
 void
 log_verbose(bool on)
 {
+	logger.spoken = true;
 	logger.verbose = on;
 	debug_set();
 }
@@ -598,6 +600,7 @@ log_verbose(bool on)
 void
 log_close(void)
 {
+	logger.spoken = false;
 	closelog();
 	log_file(-1);
 	log_debug_file(-1);

@@ -33,6 +33,9 @@
 #define DEBUG_DNS	0x100000u
 #define DEBUG_USERINPUT	0x200000u
 #define DEBUG_ALL	2141192191u
+/* Without what only those want who look for faults of ours. */
+#define DEBUG_VERBOSE	(DEBUG_ALL & ~(DEBUG_PACKET | DEBUG_HEX | \
+			DEBUG_LOCK | DEBUG_BUFFER))
 
 struct log_conf {
 	const char	*ident;		/* NULL: as given to log_open */
@@ -65,7 +68,7 @@ void	 log_file(int fd);
 void	 log_debug_file(int fd);
 /* Lines go to standard error as well, for instance before configuration. */
 void	 log_stderr(bool on);
-/* Debug lines of all kinds, whatever is configured, until it is off again. */
+/* Debug lines (DEBUG_VERBOSE) or none from now on, whatever is configured. */
 void	 log_verbose(bool on);
 
 /* The usual level (syslog severity). */

@@ -230,7 +230,7 @@ serve(const struct options *o, char **argv)
 	s.options = o->again;
 	s.foreground = s.stderr_copy = o->extra.foreground;
 	s.background = !o->extra.foreground;
-	s.debug = o->extra.verbose ? DEBUG_ALL : 0;
+	log_verbose(o->extra.verbose);
 	return spawnd_serve(&rd_program, &s);
 }
 

@@ -69,8 +69,6 @@ log_fill(struct log_conf *log, const struct rd_extra *extra)
 {
 	log->stderr_copy = extra->foreground;
 	log->to_syslog = !extra->foreground;
-	if (extra->verbose)
-		log->debug = DEBUG_ALL;
 }
 
 static bool

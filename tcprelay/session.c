@@ -395,8 +395,9 @@ session_set(struct session *s, enum session_state state)
 	const struct state *to = &states[state];
 	uint64_t now = ev_now(session_worker(s)->ev), time = to->fixed;
 
-	log_debug(DEBUG_NET, "session %p: %s -> %s", (void *)s,
-	    session_state_name(s), to->name);
+	log_debug(s->setup->config->relays != NULL ? DEBUG_BUFFER : DEBUG_NET,
+	    "session %p: %s -> %s", (void *)s, session_state_name(s),
+	    to->name);
 	s->state = (uint8_t)state;
 	switch (state) {
 	case SESSION_REMOTE_PROXY:
