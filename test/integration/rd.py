@@ -67,8 +67,12 @@ class Relayd(lib.Service):
 
     def named(self, title):
         """Process ids of the children with that title, `relay' ..."""
-        return [p for p in lib.children(self.pid)
-                if lib.title(p) == f"relayd: {title}"]
+        found = []
+        for p in lib.children(self.pid):
+            with contextlib.suppress(OSError):	# it has just ended
+                if lib.title(p) == f"relayd: {title}":
+                    found.append(p)
+        return found
 
     def one(self, title):
         found = self.named(title)
