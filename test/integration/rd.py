@@ -104,7 +104,8 @@ class Relayd(lib.Service):
         super().assert_clean(status)
         assert not self.grep("lost child"), self.log()
         if status == 0:
-            assert self.grep(r"parent terminating, pid \d+"), self.log()
+            # it may not have been read to the end yet
+            self.wait_for(r"parent terminating, pid \d+")
             assert not self.socket.exists()
 
     def reload(self, text=None, expect=r"reload: done", timeout=None):
