@@ -45,12 +45,14 @@ row_host(const struct rd_show *s, const struct rd_table *t,
 {
 	const struct board_health *health = s->view->hosts[h->id - 1].health;
 	struct ctl_host *r = row_begin(row, CTL_HOST, sizeof(*r));
+	struct net_addr addr = h->addr;
 
+	net_set_port(&addr, t->port_given ? t->port : 0);
 	r->id = h->id;
 	r->state = rd_view_host_state(s->view, t, h);
 	r->table = t->id;
 	r->parent = h->parent;
-	net_name_set(&r->addr, &h->addr.sa, h->addr.len);
+	net_name_set(&r->addr, &addr.sa, addr.len);
 	text_copy(r->name, sizeof(r->name), h->name);
 	if (health == NULL || t->check.kind == RD_CHECK_NONE)
 		return;
