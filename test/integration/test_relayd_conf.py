@@ -4,6 +4,7 @@ what the command line does with files that are wrong."""
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -245,3 +246,27 @@ def test_standard_output_is_full(tmp_path):
                            timeout=lib.TIMEOUT, stdin=subprocess.DEVNULL)
     assert r.returncode == 1
     assert "OK" not in r.stderr
+
+
+def words_tried():
+    """Bare words of the configurations that tests have: the examples, and
+    the texts in the unit tests of the language."""
+    texts = [(FOLDER / f).read_text() for f in EXAMPLES]
+    for unit in (lib.TOP / "test" / "unit").glob("test_rd_*.c"):
+        for literal in re.findall(r'"((?:\\.|[^"\\\n])*)"',
+                                  unit.read_text()):
+            texts.append(literal.replace("\\n", "\n").replace('\\"', '"')
+                         .replace("\\t", "\t"))
+    out = set()
+    for text in texts:
+        text = re.sub(r'"[^"\n]*"|#.*', " ", text)
+        out.update(re.findall(r"[a-z][a-z0-9.-]*", text))
+    return out
+
+
+def test_every_keyword_is_tried():
+    """No word of the grammar is without a test."""
+    text = (lib.TOP / "relayd" / "rd_keywords.h").read_text()
+    words = set(re.findall(r'X\(\w+, "([^"]+)"\)', text))
+    assert len(words) > 110
+    assert words - words_tried() == set()
