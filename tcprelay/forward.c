@@ -105,14 +105,23 @@ forward_tables(struct setup *u, struct relay *r)
 	return 0;
 }
 
-/* A PROXY header tells where the client arrived. */
 static bool
-forward_proxies(const struct config *config, const struct config_relay *r)
+proxies(const struct config *c, int32_t remote)
 {
-	for (size_t i = 0; i < config->nremotes; i++)
-		if (config->remotes[i].haproxy != HAPROXY_NO)
+	return remote != -1 && c->remotes[remote].haproxy != HAPROXY_NO;
+}
+
+/* Where the client arrived is asked for only if somebody wants to know: for
+ * itself, or for a PROXY header. */
+static bool
+forward_local(const struct config *c, const struct config_relay *r)
+{
+	for (size_t i = 0; i < r->ntables; i++)
+		if (r->tables[i].n != 0 &&
+		    proxies(c, (int32_t)r->tables[i].first))
 			return true;
-	return r->original == ORIGINAL_LOCAL;
+	return r->original == ORIGINAL_LOCAL || proxies(c, r->address) ||
+	    proxies(c, r->template);
 }
 
 int
@@ -124,7 +133,7 @@ forward_relay(struct setup *u, const struct config_relay *conf)
 	r->policy = &forward_policy;
 	r->idle = r->connect = r->handshake = conf->timeout * EV_SECOND;
 	r->facts = true;
-	r->local = forward_proxies(u->config, conf);
+	r->local = forward_local(u->config, conf);
 	r->dscp = -1;
 	r->socket = conf->tcp.socket;
 	return forward_tables(u, r);

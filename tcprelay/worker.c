@@ -201,7 +201,9 @@ setup_keys(struct worker *w, struct setup *u)
 
 /*
  * What the master may give us (5.3) takes two descriptors each, and ten are
- * for everything else. Where it does not say: half of all.
+ * for everything else. Where it does not say: half of all. Relays take as
+ * many sessions as there are descriptors, so that this would leave none: then
+ * what counts is how many there are, and an eighth is kept for more of them.
  */
 bool
 worker_spare(const struct worker *w, unsigned pipes)
@@ -212,6 +214,10 @@ worker_spare(const struct worker *w, unsigned pipes)
 
 	if (most == 0)
 		most = limit / 4;
+	if (w->relays && 4 * most >= limit) {
+		most = own_use(w->own);
+		limit -= limit / 8;
+	}
 	return 2 * most + 10 + 2 * (uint64_t)pipes <= limit;
 }
 
@@ -318,6 +324,7 @@ worker_commit(struct worker *w)
 		return;
 	w->next = NULL;
 	w->now = u;
+	w->relays = u->config->nrelays != 0;
 	w->seat = board_seat(own_board(w->own), own_column(w->own));
 	pick_adopt(u->pick, former == NULL ? NULL : former->pick);
 	/* The master may have entered new rows since. */

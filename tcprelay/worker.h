@@ -102,6 +102,7 @@ struct worker {
 						   since the last trim */
 	struct told		 told;
 	bool			 warned_datagram, warned_keys;
+	bool			 relays;	/* of relayd's language */
 	/* what a client can repeat at will */
 	struct log_limit	 limit_local, limit_all, limit_greet;
 };
