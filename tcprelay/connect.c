@@ -369,6 +369,8 @@ connect_done(struct session *s)
 	s->whole |= r->protocol == IPPROTO_SCTP;
 	board_add(&pick_cell(s->setup->pick, (size_t)s->remote)->in,
 	    s->flow[CLIENT].bytes);
+	if (s->flow[CLIENT].bytes != 0)
+		session_phase(s, WHY_FIRST_REQUEST);
 	relay_start(s);
 }
 

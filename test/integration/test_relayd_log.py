@@ -2,6 +2,7 @@
 lines, statistics, and what relayctl shows of sessions, alive and over."""
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -571,7 +572,8 @@ def test_show_sessions_many(relayd, backend, port):
 
 
 def test_why(relayd, backend, port):
-    """Who ended them and why, of sessions that are over."""
+    """Who ended them, why and when, of sessions that are over: by number,
+    by host, newest last."""
     echo, gone = backend(lib.Echo), backend(lib.Refusing)
     other = lib.free_port()
     s = relayd(conf(port, top="table <t> { 127.0.0.1 }",
@@ -581,23 +583,58 @@ relay "gone" {{
 	forward to 127.0.0.1 port {gone.port}
 }}
 """, relays=2)
-    lib.echo_once(port)
+
+    def why(what):
+        return json.loads(s.ctl("-j", "why", str(what)))
+
+    lib.echo_once(port, b"12345")
     s.wait_for(r"relay www, session 1 ")
-    with lib.connect(port) as c:
-        lib.roundtrip(c, b"12345")
-        echo.drop()
-        with contextlib.suppress(OSError):
-            lib.read_all(c)
+    with lib.connect(port) as c, contextlib.suppress(OSError):
+        lib.roundtrip(c, b"123")
+        lib.reset(c)
     s.wait_for(r"relay www, session 2 ")
     with lib.connect(other) as c, contextlib.suppress(OSError):
         lib.read_all(c)
     s.wait_for(r"relay gone, session 3 ")
-    text = s.ctl("why", "2")
-    assert "www" in text and "server" in text and "done" in text, text
-    text = s.ctl("why", "3")
-    assert "socket error: Connection refused" in text, text
-    text = s.ctl("why", "127.0.0.1")
-    assert len(re.findall("done", text)) >= 2, text
+
+    first, = why(1)
+    assert (first["id"], first["worker"]) == (1, 1)
+    assert first["relay"] == {"id": 1, "name": "www"}
+    assert first["host"] == {"id": 1, "name": "127.0.0.1"}
+    assert first["server"] == {"address": "127.0.0.1", "port": echo.port}
+    assert (first["closed"], first["reason"], first["error"]) == \
+        ("client", "done", False)
+    assert (first["in"], first["out"], first["tries"]) == (5, 5, 1)
+    phases = {p["phase"]: p["at"] for p in first["phases"]}
+    assert set(phases) == {
+        "destination chosen", "connected", "first bytes of the client",
+        "first bytes of the server", "end of the client",
+        "end of the server", "closed"}
+    assert phases["destination chosen"] <= phases["connected"] <= \
+        phases["first bytes of the client"] <= \
+        phases["first bytes of the server"] <= \
+        phases["end of the client"] <= phases["closed"]
+    assert abs(first["began"] - time.time()) < 3600
+
+    second, = why(2)
+    assert (second["closed"], second["in"]) == ("client", 3)
+    third, = why(3)
+    assert (third["closed"], third["reason"]) == \
+        ("server", "socket error: Connection refused")
+    assert third["relay"]["name"] == "gone"
+    assert [x["id"] for x in why("127.0.0.1")] == [1, 2, 3]
+    assert "no session that is over" in s.ctl("why", "99", status=1)
+
+
+def test_why_of_the_last(relayd, backend, port):
+    """A ring: the oldest are gone, and there are as many as fit."""
+    server = backend(lib.Echo)
+    s = relayd(conf(port, server, log="log connection errors"))
+    for _ in range(700):
+        lib.echo_once(port)
+    lib.wait_until(lambda: s.ctl("show", "sessions") == "", "their ends")
+    got = json.loads(s.ctl("-j", "why", "127.0.0.1"))
+    assert [x["id"] for x in got] == list(range(700 - 640 + 1, 701))
 
 
 def test_statistics_lines(relayd, backend, port):
