@@ -90,6 +90,7 @@ class Relayd(lib.Service):
             status = self.proc.wait(timeout or lib.TIMEOUT)
             lib.wait_until(lambda: not any(map(lib.alive, family)),
                            "the end of the children", timeout, 0.02)
+            lib.wait_until(lambda: self.ended, "the end of the log", timeout)
             # what they said last has to be read yet
             lib.wait_until(lambda: self.ended, "the end of the log", timeout)
         finally:
