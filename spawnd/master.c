@@ -673,7 +673,7 @@ master_open(struct master *m, int daemon_fd, int *limit)
 	*limit = daemon_raise_limit();
 	env = environ_merge(m->start->environ_base, m->conf.conf->source);
 	m->ev = env == NULL ? NULL : ev_new(environ_get(env,
-	    "IO_POLL_MECHANISM"), false);
+	    "IO_POLL_MECHANISM"), m->program->manners != NULL);
 	free(env);
 	if (m->ev == NULL || signals_set(m) == -1) {
 		start_err("cannot start: %s", strerror(errno));

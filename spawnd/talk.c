@@ -24,6 +24,7 @@
 #include "roles.h"
 #include "seats.h"
 #include "talk.h"
+#include "words.h"
 
 /* What a broker can offer that does not know the worker's section. */
 #define FEATURES_BROKER	(FEATURE_BATCH | FEATURE_BOARD | FEATURE_TICKETS)
@@ -237,8 +238,7 @@ limit_set(struct proc *p, uint32_t count)
 		return;
 	if (count < p->master->conf.conf->broker.spawn.users_max &&
 	    count < p->limit)
-		log_line("worker %ld can hold %" PRIu32 " connections only",
-		    (long)p->known_as, count);
+		words_say(WORD_LIMIT, (long)p->known_as, count);
 	if (count < p->limit)
 		p->limit = count;
 	proc_set(p, p->state);

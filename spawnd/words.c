@@ -39,6 +39,8 @@ static const struct {
 	    "workers" }, { DEBUG, "generation %u goes on" } },
 	[WORD_LISTENING] = { { LINE, "listening on %s" },
 	    { DEBUG, "listening on %s" } },
+	[WORD_LIMIT] = { { LINE, "worker %ld can hold %u connections only" },
+	    { DEBUG, "worker %ld can hold %u connections only" } },
 	[WORD_WORKER] = { { LINE, "worker starting, version %s" },
 	    { DEBUG, "starting, version %s" } },
 	[WORD_MECHANISM] = { { LINE, "event mechanism: %s" },

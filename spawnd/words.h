@@ -26,6 +26,7 @@ enum word {
 	WORD_RELOAD_FILE,	/* its name; behind one of these two */
 	WORD_GOES_ON,		/* generation, listeners, workers */
 	WORD_LISTENING,		/* address */
+	WORD_LIMIT,		/* pid of a worker, connections */
 	WORD_WORKER,		/* version; a worker's own words from here */
 	WORD_MECHANISM,		/* name */
 	WORD_UNNEEDED,

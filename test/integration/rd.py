@@ -38,9 +38,9 @@ class Relayd(lib.Service):
     front of the text, which must not have one."""
 
     def __init__(self, text, directory, args=(), verbose=2, macros=None,
-                 **kw):
+                 program=RELAYD, **kw):
         self.socket = pathlib.Path(directory) / "ctl.sock"
-        super().__init__(text, directory, program=RELAYD, debug=False,
+        super().__init__(text, directory, program=program, debug=False,
                          args=["-d", *["-v"] * verbose,
                                *[x for k, v in (macros or {}).items()
                                  for x in ("-D", f"{k}={v}")],

@@ -1,0 +1,379 @@
+"""relayd's processes: who is there, who comes back when he dies, what a reload
+and an upgrade leave alone, and how all of it ends (relayd-runtime 1)."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import threading
+import time
+
+import pytest
+
+import lib
+import rd
+import test_upgrade as up
+
+pytestmark = rd.needed
+
+LOST = r"lost child: {} pid {} terminated; signal {}"
+
+
+def conf(port, target, prefork=2, more=""):
+    return f"""prefork {prefork}
+table <web> {{ 127.0.0.1 }}
+relay "www" {{
+	listen on 127.0.0.1 port {port}
+	forward to <web> port {target} check tcp
+}}
+{more}
+"""
+
+
+@pytest.fixture
+def served(relayd, backend, port):
+    """served(prefork, **arguments of relayd): (service, port, echo)"""
+    def make(prefork=2, **kw):
+        echo = backend(lib.Echo)
+        s = relayd(conf(port, echo.port, prefork), relays=prefork, **kw)
+        s.wait_host("127.0.0.1", "up")
+        return s, port, echo
+
+    return make
+
+
+def wait_named(s, title, n, other=()):
+    """Until there are n with that title, none of them in other."""
+    lib.wait_until(lambda: len(s.named(title)) == n and
+                   not set(s.named(title)) & set(other),
+                   f"{n} {title}, and not {other}: {s.log()}")
+    return s.named(title)
+
+
+def family(s):
+    return {t: sorted(s.named(t)) for t in ("hce", "pfe", "ca", "relay")}
+
+
+def test_titles(served):
+    s, port, _ = served(3)
+    assert [len(x) for x in family(s).values()] == [1, 1, 3, 3]
+    assert lib.title(s.pid) == "relayd: parent"
+    for pids in family(s).values():
+        for pid in pids:
+            assert os.getsid(pid) == pid
+            with open(f"/proc/{pid}/status") as f:
+                status = f.read()
+            assert not re.search(r"^[UG]id:.*\t0\b", status, re.M), status
+    lib.echo_once(port)
+
+
+def test_started_by_hand(tmp_path):
+    for title in ("hce", "relay", "pfe", "ca", "nobody"):
+        r = lib.run(rd.RELAYD, "-P", title, "-I", "0", directory=tmp_path)
+        assert r.returncode == 1, r
+        assert "started by the program itself" in r.stderr, r
+
+
+@pytest.mark.parametrize("title", ["hce", "pfe", "ca"])
+@pytest.mark.parametrize("signo", [signal.SIGKILL, signal.SIGSEGV])
+def test_role_dies(served, title, signo):
+    """It is named, another one comes, and no session notices."""
+    s, port, _ = served(clean=False)
+    before = family(s)
+    with lib.connect(port) as c:
+        lib.roundtrip(c, b"before")
+        since = s.mark()
+        victim = s.named(title)[0]
+        os.kill(victim, signo)
+        s.wait_for(LOST.format(title, victim, int(signo)), since=since)
+        wait_named(s, title, len(before[title]), [victim])
+        lib.roundtrip(c, b"after")
+    lib.echo_once(port)
+    s.wait_host("127.0.0.1", "up")
+    after = family(s)
+    for other in before:
+        if other != title:
+            assert after[other] == before[other]
+    since = s.mark()
+    assert s.stop() == 0
+    assert not s.grep("lost child", since), s.log()
+    assert not s.reports() or signo == signal.SIGSEGV
+
+
+def test_role_ends(served):
+    """Told to end by somebody else it is not lost, and comes back."""
+    s, port, _ = served()
+    victim = s.one("hce")
+    os.kill(victim, signal.SIGTERM)
+    s.wait_for(f"hce exiting, pid {victim}")
+    wait_named(s, "hce", 1, [victim])
+    victim = s.named("relay")[0]
+    os.kill(victim, signal.SIGTERM)
+    s.wait_for(f"relay exiting, pid {victim}")
+    wait_named(s, "relay", 2, [victim])
+    lib.echo_once(port)
+
+
+def test_role_hangs(served):
+    """One that does not answer is ended, and another one comes."""
+    s, port, _ = served(clean=False)
+    victim = s.one("pfe")
+    os.kill(victim, signal.SIGSTOP)
+    s.wait_for(f"pfe {victim} killed, no sign of life", timeout=60)
+    s.wait_for(f"lost child: pfe pid {victim}", timeout=60)
+    wait_named(s, "pfe", 1, [victim])
+    lib.echo_once(port)
+    assert s.stop() == 0
+
+
+def test_throttled(served):
+    """One that dies again and again comes back more and more slowly."""
+    s, _, _ = served(clean=False)
+    seen = [s.one("hce")]
+    for _ in range(5):
+        os.kill(seen[-1], signal.SIGKILL)
+        seen += wait_named(s, "hce", 1, seen)
+    assert len(set(seen)) == 6
+    assert len(s.grep("lost child: hce")) == 5
+    assert s.stop() == 0
+
+
+def test_worker_dies(served):
+    """Only its own sessions go with it."""
+    s, port, _ = served(clean=False)
+    clients = [lib.connect(port) for _ in range(16)]
+    for c in clients:
+        lib.roundtrip(c, b"x")
+    victim = s.named("relay")[0]
+    os.kill(victim, signal.SIGKILL)
+    s.wait_for(LOST.format("relay", victim, 9))
+    wait_named(s, "relay", 2, [victim])
+    lib.echo_once(port)
+    left = 0
+    for c in clients:
+        try:
+            lib.roundtrip(c, b"y")
+            left += 1
+        except (OSError, AssertionError, EOFError):
+            pass
+        c.close()
+    assert left < 16
+    assert s.stop() == 0
+
+
+def test_ignored_signals(served):
+    s, port, _ = served()
+    before = family(s)
+    os.kill(s.pid, signal.SIGUSR1)
+    for pids in before.values():
+        for pid in pids:
+            for signo in (signal.SIGHUP, signal.SIGUSR1, signal.SIGPIPE):
+                os.kill(pid, signo)
+    lib.echo_once(port)
+    s.reload()
+    assert family(s) == before
+
+
+@pytest.mark.parametrize("signo", [signal.SIGTERM, signal.SIGINT])
+def test_end(served, signo):
+    """Sessions are cut without a word of them, all children end, and the
+    parent has the last word."""
+    s, port, _ = served()
+    c = lib.connect(port)
+    lib.roundtrip(c, b"x")
+    pid, children = s.pid, family(s)
+    since = s.mark()
+    assert s.stop(signo) == 0
+    assert c.recv(1) == b"" if not is_reset(c) else True
+    c.close()
+    lines = s.log().splitlines()
+    for title, pids in children.items():
+        for child in pids:
+            assert s.grep(f"{title} exiting, pid {child}"), s.log()
+    assert lines[-1].endswith(f"parent terminating, pid {pid}"), s.log()
+    assert not rd.session_lines(s, since), s.log()
+    assert not s.grep("lost child"), s.log()
+
+
+def is_reset(sock):
+    try:
+        sock.settimeout(lib.TIMEOUT)
+        sock.recv(1, socket.MSG_PEEK)
+        return False
+    except ConnectionResetError:
+        return True
+
+
+def test_parent_dies(served):
+    """Without it there is no service."""
+    s, port, _ = served(clean=False)
+    children = sum(family(s).values(), [])
+    os.kill(s.pid, signal.SIGKILL)
+    lib.wait_until(lambda: not any(map(lib.alive, children)),
+                   "the end of the children")
+    assert not s.reports(), s.reports()
+
+
+# ---- reload
+
+def test_prefork(served):
+    """Missing workers come, surplus ones go when their last session has; the
+    others stay what they are."""
+    s, port, echo = served(2)
+    before = family(s)
+    s.reload(conf(port, echo.port, 4))
+    lib.wait_until(lambda: len(s.named("relay")) == 4 and
+                   len(s.named("ca")) == 4, "four of them")
+    assert set(before["relay"]) <= set(s.named("relay"))
+    assert set(before["ca"]) <= set(s.named("ca"))
+    clients = [lib.connect(port) for _ in range(24)]
+    for c in clients:
+        lib.roundtrip(c, b"x")
+    s.reload(conf(port, echo.port, 1))
+    lib.wait_until(lambda: len(s.named("ca")) == 1, "one ca")
+    for c in clients:		# wherever they are
+        lib.roundtrip(c, b"y")
+    for c in clients:
+        c.close()
+    wait_named(s, "relay", 1)
+    lib.echo_once(port)
+    assert s.one("hce") == before["hce"][0]
+    assert s.one("pfe") == before["pfe"][0]
+
+
+def test_reload_keeps(served, backend):
+    """Everybody stays; sessions go on with the configuration they have."""
+    s, port, echo = served()
+    before = family(s)
+    other = backend(lib.Named, "other")
+    with lib.connect(port) as c:
+        lib.roundtrip(c, b"x")
+        m = s.reload(conf(port, other.port))
+        assert m.group(0).endswith("reload: done, 1 kept, 0 added, 0 removed")
+        lib.roundtrip(c, b"y")
+        s.wait_host("127.0.0.1", "up")
+        assert lib.ask_name(port) == "other"
+    assert family(s) == before
+    assert s.grep("parent_sig_handler: reload requested with SIGHUP")
+    # and one that is wrong changes nothing
+    since = s.mark()
+    s.reload("relay nonsense {", expect="failed to load")
+    assert s.grep(r"ctl\.sock|relayd\S*:\d+: ", since), s.log()
+    assert lib.ask_name(port) == "other"
+    assert family(s) == before
+    m = s.reload(conf(port, other.port) + f"""
+relay "more" {{
+	listen on 127.0.0.1 port {lib.free_port()}
+	forward to <web> port {other.port}
+}}
+""")
+    assert "1 kept, 1 added, 0 removed" in m.group(0)
+
+
+class Crowd(threading.Thread):
+    """Connects all the time; counts what did not work."""
+
+    def __init__(self, port):
+        super().__init__(daemon=True)
+        self.port, self.visits, self.failed = port, 0, []
+        self.over = threading.Event()
+        self.start()
+
+    def run(self):
+        while not self.over.is_set():
+            try:
+                lib.echo_once(self.port)
+                self.visits += 1
+            except (OSError, AssertionError, EOFError) as e:
+                self.failed.append(repr(e))
+            time.sleep(0.002)
+
+    def end(self):
+        self.over.set()
+        self.join()
+        assert not self.failed, self.failed[:10]
+        assert self.visits > 0
+
+
+@pytest.mark.slow
+def test_hundred_reloads(served):
+    """Under load, with prefork going up and down; none of it is noticed."""
+    s, port, echo = served(2)
+    crowds = [Crowd(port) for _ in range(2)]
+    pids = (s.one("hce"), s.one("pfe"))
+    for i in range(100):
+        s.reload(conf(port, echo.port, 2 + i % 3 % 2))
+    for c in crowds:
+        c.end()
+    assert (s.one("hce"), s.one("pfe")) == pids
+    assert not s.grep("lost child")
+    wait_named(s, "relay", 2)
+
+
+def test_signals_during_reload(served):
+    """Several come to one more."""
+    s, port, _ = served()
+    since = s.mark()
+    for _ in range(5):
+        s.send_signal(signal.SIGHUP)
+    s.wait_for("reload: done", since=since)
+    lib.wait_until(lambda: s.ctl("show", "summary"), "an answer")
+    s.reload()
+    assert 2 <= len(s.grep("reload: done", since)) <= 6
+    lib.echo_once(port)
+
+
+# ---- upgrade
+
+@pytest.fixture
+def program(tmp_path):
+    """A copy of relayd that may be replaced."""
+    path = tmp_path / "bin" / "relayd"
+    path.parent.mkdir()
+    shutil.copy2(rd.RELAYD, path)
+    return path
+
+
+def test_upgrade(relayd, backend, port, program):
+    """Another program in the same process, with roles of its own; sessions and
+    what is known of hosts go on."""
+    echo = backend(lib.Echo)
+    s = relayd(conf(port, echo.port), relays=2, program=program)
+    s.wait_host("127.0.0.1", "up")
+    s.ctl("host", "disable", "1")
+    before = family(s)
+    pid = s.pid
+    s.ctl("host", "enable", "1")
+    s.wait_host("127.0.0.1", "up")
+    with lib.connect(port) as c:
+        lib.roundtrip(c, b"x")
+        crowd = Crowd(port)
+        up.replace(program, rd.RELAYD)
+        since = s.mark()
+        s.send_signal(signal.SIGHUP)
+        s.wait_for(r"upgrade: \S+ to \S+", since=since)
+        s.wait_for("reload: done", since=since)
+        assert s.pid == pid and up.running(pid, program)
+        for title in ("hce", "pfe", "ca"):
+            wait_named(s, title, len(before[title]), before[title])
+        lib.roundtrip(c, b"y")
+        crowd.end()
+    wait_named(s, "relay", 2, before["relay"])
+    s.wait_host("127.0.0.1", "up")
+    lib.echo_once(port)
+    assert not s.grep("lost child"), s.log()
+
+
+def test_upgrade_refused(relayd, backend, port, program, tmp_path):
+    """A program that does not like the file replaces nobody."""
+    echo = backend(lib.Echo)
+    s = relayd(conf(port, echo.port), relays=2, program=program)
+    before = family(s)
+    wrong = tmp_path / "wrong"
+    wrong.write_text("#!/bin/sh\necho no >&2\nexit 1\n")
+    up.replace(program, wrong)
+    s.reload(expect="failed to load")
+    assert s.grep("upgrade: no") and family(s) == before
+    up.replace(program, rd.RELAYD)
+    lib.echo_once(port)
