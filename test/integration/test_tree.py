@@ -15,7 +15,7 @@ LAYERS = {
     "spawnd": {"misc": None},
     "tcprelay": {"misc": None,
                  "spawnd": {"board.h", "program.h", "conf.h", "spawnd.h",
-                            "channel.h", "facts.h"}},
+                            "channel.h", "facts.h", "role.h"}},
     "relayd": {"misc": None, "tcprelay": None,
                "spawnd": {"board.h", "conf.h", "master.h", "program.h",
                           "role.h", "rows.h", "spawnd.h"}},

@@ -23,7 +23,8 @@ import ops
 import test_upgrade as upgrades
 
 SAMPLE = lib.TOP / "sample"
-UNITS = ["tcprelay.service", "spawnd.service", "tcprelay.socket"]
+UNITS = ["tcprelay.service", "spawnd.service", "tcprelay.socket",
+         "relayd.service"]
 SERVICES = UNITS[:2]
 EXPOSURE = 1.5
 
@@ -97,6 +98,28 @@ def test_exposure_as_root(analyze):
                    "IPAddressDeny", "AmbientCapabilities"}
     r = analyze("verify", "--man=no", names=["tcprelay.service"])
     assert r.stderr == "" or "Failed" in r.stderr
+
+
+def test_exposure_of_relayd(analyze):
+    """Its parent is root, and that is what it costs."""
+    r = analyze("security", "--offline=true", names=["relayd.service"])
+    assert exposure(r) <= 3.6, r.stdout
+
+
+def test_what_the_unit_of_relayd_says():
+    u = unit("relayd.service")["Service"]
+    assert u["ExecStart"] == ["/usr/local/sbin/relayd -d -f /etc/relayd.conf"]
+    assert u["ExecReload"] == ["/bin/kill -HUP $MAINPID"]
+    assert u["Type"] == ["notify"] and u["KillMode"] == ["mixed"]
+    # all that relayd-runtime 1.2 names, and nothing else
+    assert sorted(" ".join(u["CapabilityBoundingSet"]).split()) == sorted(
+        f"CAP_{c}" for c in ("SETUID", "SETGID", "SETPCAP", "SYS_CHROOT",
+                             "KILL", "NET_BIND_SERVICE", "NET_RAW",
+                             "NET_ADMIN"))
+    users = (SAMPLE / "relayd.sysusers").read_text()
+    home = re.search(r'^u _relayd - "[^"]*" (\S+)$', users, re.M).group(1)
+    assert re.search(rf"^d {home} 0755 root root -$",
+                     (SAMPLE / "relayd.tmpfiles").read_text(), re.M)
 
 
 @pytest.mark.parametrize("name", SERVICES)
