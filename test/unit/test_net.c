@@ -334,6 +334,63 @@ test_error(void **state)
 	close(l);
 }
 
+/* What is asked for is set, and what is not is left alone; what is taken back
+ * is as on a new socket. */
+static void
+test_tcp(void **state)
+{
+	static const struct net_tcp none = { .nodelay = -1, .sack = -1 };
+	const struct net_tcp some = { .nodelay = 1, .sack = -1,
+	    .buffer = 40000, .ttl = 9, .minttl = 3 };
+	const struct net_tcp plain = { .nodelay = 0, .sack = 0 };
+	static const int families[] = { AF_INET, AF_INET6 };
+
+	(void)state;
+	for (size_t i = 0; i < NELEM(families); i++) {
+		bool v6 = families[i] == AF_INET6;
+		int level = v6 ? IPPROTO_IPV6 : IPPROTO_IP;
+		int hops = v6 ? IPV6_UNICAST_HOPS : IP_TTL;
+		const char *what = NULL;
+		int fd, usual, buffer;
+
+		if (v6 && !net_have_ipv6())
+			continue;
+		fd = net_socket(families[i], SOCK_STREAM, 0);
+		assert_true(fd >= 0);
+		usual = get(fd, level, hops);
+		buffer = get(fd, SOL_SOCKET, SO_RCVBUF);
+		assert_int_equal(net_tcp(fd, families[i], &none, &what), 0);
+		assert_int_equal(get(fd, level, hops), usual);
+		assert_int_equal(get(fd, SOL_SOCKET, SO_RCVBUF), buffer);
+#ifdef IP_MINTTL
+		assert_int_equal(net_tcp(fd, families[i], &some, &what), 0);
+		assert_int_equal(get(fd, IPPROTO_TCP, TCP_NODELAY), 1);
+		assert_int_equal(get(fd, level, hops), 9);
+		assert_int_not_equal(get(fd, SOL_SOCKET, SO_RCVBUF), buffer);
+		assert_true(get(fd, SOL_SOCKET, SO_SNDBUF) >= 40000);
+		if (!v6)
+			assert_int_equal(get(fd, level, IP_MINTTL), 3);
+		/* but for the buffer */
+		assert_null(what);
+		assert_int_equal(net_tcp_change(fd, families[i], &some, &none,
+		    &what), -1);
+		assert_int_equal(errno, ENOTSUP);
+		assert_string_equal(what, "socket buffer");
+		assert_int_equal(get(fd, IPPROTO_TCP, TCP_NODELAY), 0);
+		assert_int_equal(get(fd, level, hops), usual);
+		if (!v6)
+			assert_int_equal(get(fd, level, IP_MINTTL), 0);
+#endif
+		assert_int_equal(net_tcp_change(fd, families[i], &none,
+		    &plain, NULL), 0);
+		assert_int_equal(net_tcp_change(fd, families[i], &plain,
+		    &plain, NULL), 0);
+		close(fd);
+	}
+	assert_int_equal(net_tcp(-1, AF_INET, &some, NULL), -1);
+	assert_int_equal(errno, EBADF);
+}
+
 static void
 test_options(void **state)
 {
@@ -484,6 +541,7 @@ main(void)
 		cmocka_unit_test(test_texts), cmocka_unit_test(test_name_short),
 		cmocka_unit_test(test_same), cmocka_unit_test(test_sockets),
 		cmocka_unit_test(test_error), cmocka_unit_test(test_options),
+		cmocka_unit_test(test_tcp),
 		cmocka_unit_test(test_abort), cmocka_unit_test(test_abort_unix),
 		cmocka_unit_test(test_linger)
 	};

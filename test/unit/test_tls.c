@@ -1156,6 +1156,94 @@ test_judged(void **state)
 	}
 }
 
+/* Targets of a relay: one context, each its own name and session; and a chain
+ * that is right will do, where nobody asks whose it is. */
+static void
+test_like(void **state)
+{
+	static const struct { int cert; bool chain_only, silent;
+	    const char *name; bool good, sent; } rows[] = {
+		{ P256, false, false, "a.test", true, true },
+		{ P256, false, true, "a.test", true, false },
+		{ P256, false, true, "z.test", false, false },
+		{ P256, true, false, "z.test", true, true },
+		{ P256, true, true, "z.test", true, false },
+		{ P256, true, false, NULL, true, false },
+		{ FOREIGN, true, false, "a.test", false, true },
+	};
+	struct tls_client_conf conf = { .versions = BOTH, .verify = true,
+	    .chain_only = true, .ca = file_of("ca", certs[CA].pem),
+	    .ciphers = "ECDHE+AESGCM", .curves = "P-256" };
+	struct tls_client *first = client_of(&conf);
+
+	(void)state;
+	conf.like = first;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct tls_server *s = server_simple(rows[i].cert);
+		struct tls_client *c;
+		struct wire w;
+
+		conf.chain_only = rows[i].chain_only;
+		conf.silent = rows[i].silent;
+		conf.name = rows[i].name;
+		c = client_of(&conf);
+		for (int again = 0; again < 2; again++) {
+			wire_start(&w, 65536, s, c, BOTH);
+			assert_int_equal(wire_handshake(&w).client,
+			    rows[i].good ? TLS_DONE : TLS_FAILED);
+			if (rows[i].good) {
+				exchange(&w);
+				assert_int_equal(stream_tls_sni(&w.server) !=
+				    NULL, rows[i].sent);
+			}
+			wire_close(&w);
+		}
+		tls_client_unref(c);
+		tls_server_unref(s);
+	}
+	tls_client_unref(first);
+}
+
+/* Certificates without names are as good as others, and names twice. */
+static void
+test_first_counts(void **state)
+{
+	struct tls_keypair more[] = { pairs[RSA_2048], pairs[CLIENT],
+	    pairs[P256], pairs[ED] };
+	struct tls_server_conf conf = { .main = &pairs[P256], .sni = more,
+	    .nsni = 4 };
+	char error[TLS_ERROR], warning[TLS_ERROR];
+	struct tls_server *s;
+	int index;
+
+	(void)state;
+	assert_null(tls_server_new(&conf, error, &index, warning));
+	conf.first_counts = conf.client_preference = true;
+	conf.dh = TLS_DH_AUTO;
+	conf.curves = "P-384";
+	s = server_of(&conf);
+	tls_server_unref(s);
+}
+
+/* What is no response is told when it is read. */
+static void
+test_staple(void **state)
+{
+	struct tls_keypair pair = pairs[P256];
+	char error[TLS_ERROR], warning[TLS_ERROR];
+
+	(void)state;
+	pair.ocsp = file_of("staple", "");
+	assert_int_equal(tls_keypair_check(&pair, error, warning), 0);
+	pair.ocsp = file_of("staple", "not one");
+	assert_int_equal(tls_keypair_check(&pair, error, warning), -1);
+	assert_string_equal(error, "tls: cannot load OCSP response 'staple': "
+	    "not a successful one in DER form");
+	/* "try later" (RFC 6960, 4.2.1) */
+	pair.ocsp = file_of("staple", "\x30\x03\x0a\x01\x03");
+	assert_int_equal(tls_keypair_check(&pair, error, warning), -1);
+}
+
 static const struct {
 	enum tls_verify	 verify;
 	int		 own;		/* -1: none */
@@ -1455,6 +1543,9 @@ main(void)
 		cmocka_unit_test(test_groups),
 		cmocka_unit_test(test_alpn),
 		cmocka_unit_test(test_judged),
+		cmocka_unit_test(test_like),
+		cmocka_unit_test(test_first_counts),
+		cmocka_unit_test(test_staple),
 		cmocka_unit_test(test_shown),
 		cmocka_unit_test(test_chosen),
 		cmocka_unit_test(test_psk),

@@ -106,6 +106,34 @@ test_no_candidate(void **state)
 	tls_sni_free(t);
 }
 
+static const struct tls_sni_cert some[] = {
+	{ NAMES("a.b"), .main = true, .named = true, RSA },
+	{ NAMES("a.b", "*.b", "c.d"), .named = true, RSA },
+	{ NAMES("c.d", "*.b"), .named = true, RSA },
+	{ NAMES("c.d"), .named = true, P256 },
+};
+
+/* libtls' way: main has its names, too, and the first of several counts. */
+static void
+test_first_counts(void **state)
+{
+	static const struct { const char *name; uint32_t offer; size_t want;
+	} rows[] = {
+		{ "a.b", ALL, 0 }, { "x.b", ALL, 1 },
+		{ "c.d", TLS_OFFER_RSA, 1 }, { "c.d", ALL, 3 },
+		{ "b", ALL, 0 }, { "", ALL, 0 },
+	};
+	char name[TLS_SNI_NAME];
+	struct tls_sni *t = tls_sni_new(some, 4, NULL, name);
+
+	(void)state;
+	assert_non_null(t);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		assert_int_equal(tls_sni_pick(t, rows[i].name,
+		    strlen(rows[i].name), rows[i].offer), rows[i].want);
+	tls_sni_free(t);
+}
+
 static const struct {
 	struct tls_sni_cert	 certs[2];
 	const char		*name;	/* NULL: permitted */
@@ -284,6 +312,7 @@ main(void)
 		cmocka_unit_test(test_picks),
 		cmocka_unit_test(test_no_candidate),
 		cmocka_unit_test(test_twice),
+		cmocka_unit_test(test_first_counts),
 		cmocka_unit_test(test_valid),
 		cmocka_unit_test(test_extension),
 		cmocka_unit_test(test_offer),
