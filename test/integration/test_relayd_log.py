@@ -646,3 +646,18 @@ def test_statistics_lines(relayd, backend, port):
     s.wait_for(r"relay www, session 1 ")
     text = s.ctl("show", "relays")
     assert "www" in text and "sessions" not in text, text
+
+
+# ---- the manual
+
+def test_manual():
+    """relayd(8) has every reason."""
+    code = (lib.TOP / "tcprelay" / "reason.c").read_text()
+    table = code.split("relay_reasons[REASONS]")[1].split("\n};")[0]
+    reasons = re.findall(r'\{ "([^"]+)"', table)
+    assert len(reasons) > 20
+    page = (lib.TOP / "doc" / "relayd.8").read_text()
+    part = page.split(".Ss Sessions")[1].split("\n.Sh ")[0]
+    told = [re.sub(": REASON", "", x)
+            for x in re.findall(r'\.It "([^"]+)"', part)]
+    assert sorted(told) == sorted(reasons)
