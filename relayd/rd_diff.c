@@ -946,26 +946,42 @@ pair(struct arena *arena, struct items *old, struct items *new,
 	}
 }
 
+static bool
+table_checked(const struct rd_table *t)
+{
+	return t->check.kind != RD_CHECK_NONE && !t->disabled;
+}
+
 /* A child is not checked, and neither is who has no check. */
 static bool
-is_checked(const struct item *i)
+host_checked(const struct item *i)
 {
 	const struct seat *seat = i->object;
 
-	return seat->table->check.kind != RD_CHECK_NONE &&
-	    !seat->table->disabled && seat->host->parent == 0;
+	return table_checked(seat->table) && seat->host->parent == 0;
 }
 
-/* Of a host that is new to its table, or whose check is another one. */
+/* Of what was not there before. */
 static enum rd_diff_effect
 fresh_effect(struct diff *d, const struct item *i)
 {
 	if (d->kind != RD_DIFF_HOST)
 		return kinds[d->kind].effect;
-	if (!is_checked(i))
+	if (!host_checked(i))
 		return RD_EFFECT_NOW;
 	d->result->checked++;
 	return RD_EFFECT_CHECKED;
+}
+
+/* Of an aspect that is another one. */
+static enum rd_diff_effect
+aspect_effect(const struct diff *d, const struct aspect *a,
+    const struct item *new)
+{
+	if (a->effect == RD_EFFECT_CHECKED && d->kind == RD_DIFF_TABLE &&
+	    !table_checked(new->object))
+		return RD_EFFECT_NOW;
+	return a->effect;
 }
 
 static void
@@ -984,7 +1000,7 @@ both(struct diff *d, const struct item *old, const struct item *new)
 		if (strcmp(a, b) == 0)
 			continue;
 		told(d, new->name, k->aspects[i].option, a, b,
-		    k->aspects[i].effect);
+		    aspect_effect(d, &k->aspects[i], new));
 		n++;
 	}
 	if (d->kind == RD_DIFF_PROTOCOL)
@@ -996,14 +1012,11 @@ both(struct diff *d, const struct item *old, const struct item *new)
 }
 
 /* The same host of the same table, to be asked something else: what was found
- * about it counts no more. */
+ * about it counts no more. The table has told that. */
 static void
 host_anew(struct diff *d, const struct item *old, const struct item *new)
 {
-	const struct seat *a = old->object, *b = new->object;
-
-	told(d, new->name, "check", check_text(&d->old, &a->table->check),
-	    check_text(&d->new, &b->table->check), fresh_effect(d, new));
+	d->result->checked += host_checked(new);
 	d->result->of[d->kind].renumbered += old->id != new->id;
 }
 
