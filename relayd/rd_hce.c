@@ -11,7 +11,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../misc/daemon.h"
 #include "../misc/log.h"
 #include "../tcprelay/check.h"
 #include "rd_board.h"
@@ -249,6 +248,16 @@ how_of(const struct rd_check *c)
 	};
 }
 
+/* Hosts have the port of their table. */
+static struct net_addr
+address_of(const struct rd_host *host, unsigned port)
+{
+	struct net_addr addr = host->addr;
+
+	net_set_port(&addr, port);
+	return addr;
+}
+
 /* A child's order is its parent's. */
 static bool
 host_disabled(struct hce *h, const struct rd_host *host)
@@ -280,7 +289,8 @@ hosts_of(struct hce *h, const struct rd_table *t, struct arena *a)
 
 		hosts[i] = (struct check_host){
 			.id = from->id, .name = from->name,
-			.addr = from->addr, .by_name = from->by_name,
+			.addr = address_of(from, t->port),
+			.by_name = from->by_name,
 			.disabled = host_disabled(h, from),
 			.retry = from->retry, .ttl = from->ttl,
 			.parent = from->parent,
@@ -412,7 +422,6 @@ hce_open(struct ev *ev, struct role *role)
 	}
 	h->ev = ev;
 	h->role = role;
-	(void)daemon_raise_limit();
 	if (!check_open(h->sockets))
 		h->sockets_error = errno;
 	return h;
