@@ -71,6 +71,8 @@ lents_watch(struct lents *ls)
 	if (want == ls->wanted)
 		return;
 	ls->wanted = want;
+	if (!want)
+		log_debug(DEBUG_NET, "relay_accept: deferring connections");
 	for (struct lent *l = ls->first; l != NULL; l = l->next)
 		ev_interest(ls->own->ev, l->fd, want ? EV_READ : 0);
 }
@@ -88,8 +90,28 @@ static void
 lents_pause(struct lents *ls)
 {
 	ls->paused = true;
+	ls->early = false;
 	ev_timer_set(ls->own->ev, &ls->pause, LENT_PAUSE, lents_resume_cb, ls);
 	lents_watch(ls);
+}
+
+void
+lents_rest(struct lents *ls, uint64_t ns)
+{
+	ls->paused = ls->early = true;
+	ls->finished = board_get(&ls->own->users->finished);
+	ev_timer_set(ls->own->ev, &ls->pause, ns, lents_resume_cb, ls);
+	lents_watch(ls);
+}
+
+static void
+lents_wake(struct lents *ls)
+{
+	if (!ls->paused || !ls->early ||
+	    board_get(&ls->own->users->finished) == ls->finished)
+		return;
+	ev_timer_stop(ls->own->ev, &ls->pause);
+	ls->paused = false;
 }
 
 bool
@@ -100,6 +122,7 @@ lents_update(struct lents *ls)
 
 	if (ls->n == 0)
 		return false;
+	lents_wake(ls);
 	use = own_load(ls->own);
 	max = lents_max(ls);
 	ls->level = use >= max ? 2 : use > ls->least ? 1 : 0;

@@ -20,6 +20,8 @@ struct lents {
 	unsigned	 level;		/* of use: 0, above m, at M */
 	bool		 wanted;	/* sockets are watched */
 	bool		 paused;	/* until the timer fires */
+	bool		 early;		/* ... or a connection has ended */
+	uint64_t	 finished;	/* that many had, then */
 	struct ev_timer	 pause;
 	struct log_limit log_refused, log_failed;
 	int		 reserve;	/* to be sacrificed; -1 */
@@ -34,6 +36,8 @@ int	 lents_add(struct lents *, int fd, uint32_t listener,
 /* Gives one up; false: it was not held. */
 bool	 lents_remove(struct lents *, uint32_t listener);
 void	 lents_clear(struct lents *);
+/* Accept nothing for ns, or until a connection has ended. */
+void	 lents_rest(struct lents *, uint64_t ns);
 /*
  * The number of users, a limit or the configuration may have changed: watch
  * or leave the sockets. True if the master should LOOK: use rose above m,

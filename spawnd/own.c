@@ -158,6 +158,13 @@ own_shared(const struct own *o, uint64_t copy)
 }
 
 void
+own_rest(struct own *o, uint64_t ns)
+{
+	if (o->ops->rest != NULL)
+		o->ops->rest(o, ns);
+}
+
+void
 own_retire(struct own *o)
 {
 	o->ops->retire(o);

@@ -223,10 +223,17 @@ process_round(struct own *o)
 		ev_stop(o->ev, 0);
 }
 
+static void
+process_rest(struct own *o, uint64_t ns)
+{
+	lents_rest(&process_of(o)->lents, ns);
+}
+
 const struct own_ops process_ops = {
 	.shares = true,
 	.returned = process_returned,
 	.retire = process_retire,
+	.rest = process_rest,
 	.round = process_round,
 	.tell = process_tell,
 };

@@ -20,6 +20,8 @@ struct own_ops {
 	void	(*returned)(struct own *, const struct spawnd_conn *,
 		    unsigned reason);
 	void	(*retire)(struct own *);
+	/* Accept nothing for ns, as far as it is ours to accept; NULL. */
+	void		(*rest)(struct own *, uint64_t ns);
 	/* End of a round in which the number of users has changed. */
 	void	(*round)(struct own *);
 	/* payload: struct channel_tell and the data. NULL: nobody hears. */

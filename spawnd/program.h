@@ -158,6 +158,9 @@ void	 own_return(struct own *, const struct spawnd_conn *c,
 	    unsigned reason);
 /* retire = N reached: no more connections, serve what there is (5.5). */
 void	 own_retire(struct own *);
+/* Something that connections need is short: accept no more for ns, or until
+ * one has ended. A worker that is given connections has no say in it. */
+void	 own_rest(struct own *, uint64_t ns);
 /*
  * Descriptors may be held by the master too: shutdown before close, and take
  * them out of the loop first (5.4). own_copy() of a connection, while conn()

@@ -525,7 +525,7 @@ forward_refused(struct session *s, int error)
 		session_fail(s, REASON_NO_DESCRIPTORS, 0, NULL);
 		return;
 	}
-	log_debug(DEBUG_NET, "relay_accept: deferring connections");
+	own_rest(session_worker(s)->own, EV_SECOND);
 	connect_drop(s);
 	f->route.again = true;
 	session_set(s, SESSION_SHORT);

@@ -6,7 +6,9 @@ import contextlib
 import fcntl
 import hashlib
 import ipaddress
+import pwd
 import re
+import shutil
 import socket
 import struct
 import subprocess
@@ -400,6 +402,52 @@ def test_loop(relayd, port):
     assert ask(port) == ""
     s.wait_for(r"session 1 .*, session aborted$")
     assert s.grep(r"relay_session: session 1: looping")
+
+
+def limit_descriptors(pid, n=None):
+    """At most n more than it has, or as many as ever. Its own user may."""
+    if not shutil.which("prlimit"):
+        pytest.skip("no prlimit")
+    who = pwd.getpwnam(rd.USER)
+    used = lib.descriptors(pid)
+    soft = n is not None and [i for i in range(65536) if i not in used][n]
+    hard = open(f"/proc/{pid}/limits").read().split("Max open files")[1]
+    hard = hard.split()[1]
+    r = subprocess.run(["prlimit", "--pid", str(pid),
+                        f"--nofile={soft or hard}:{hard}"],
+                       user=who.pw_uid, group=who.pw_gid, extra_groups=[],
+                       capture_output=True, text=True)
+    if r.returncode:
+        pytest.skip(f"limits of others cannot be set here: {r.stderr}")
+
+
+def test_short_of_descriptors(relayd, backend, port):
+    """A session waits for a descriptor, a second at a time, and is connected
+    if there is one in time; meanwhile nobody else is accepted."""
+    b = backend(Where)
+    s = relayd("prefork 1\nlog connection\n" +
+               relay(port, f"forward to 127.0.0.1 port {b.port}"))
+    assert ask(port) == "127.0.0.1"
+    worker = lib.wait_until(lambda: s.named("relay"), "the worker")[0]
+    time.sleep(0.5)		# whatever it still had to close
+    idle = len(lib.descriptors(worker))
+    limit_descriptors(worker, 1)
+    with lib.connect(port) as first, lib.connect(port) as second:
+        s.wait_for(r"relay_accept: deferring connections")
+        assert b.connections == 1
+        limit_descriptors(worker)
+        assert lib.read_all(first) == b"127.0.0.1"
+        assert lib.read_all(second) == b"127.0.0.1"
+    lib.wait_until(lambda: len(lib.descriptors(worker)) == idle,
+                   "the worker to be idle")
+    limit_descriptors(worker, 1)
+    began = time.monotonic()
+    with lib.connect(port) as c:
+        assert lib.read_all(c) == b""
+    assert time.monotonic() - began > 4
+    s.wait_for(r"session 4 .*, connection timed out$")
+    limit_descriptors(worker)
+    assert ask(port) == "127.0.0.1"
 
 
 def test_disabled_relay(relayd, backend, port):
