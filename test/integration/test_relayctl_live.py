@@ -497,3 +497,37 @@ def test_redirects_and_routers(relayd, backend, port):
     assert [x["type"] for x in s.show("summary")] == [
         "redirect", "table", "host", "table", "host", "relay", "table",
         "host", "router", "table", "host"]
+
+
+# ---- the sample
+
+def drain(s, *args):
+    return subprocess.Popen(
+        ["sh", lib.TOP / "sample/relayd-drain", *args], text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**s.env, "RELAYCTL": f"{ctl.RELAYCTL} -s {s.socket}"})
+
+
+def test_drain(served):
+    s = served
+    with lib.connect(s.port) as c:
+        lib.roundtrip(c, b"hello")
+        p = drain(s, "127.0.0.1")
+        lib.wait_until(lambda: statuses(s, "host")[1] == "disabled",
+                       "the order", step=0.05)
+        late = drain(s, "127.0.0.1", "1")
+        out, err = late.communicate(timeout=lib.TIMEOUT)
+        assert (late.returncode, out) == (2, "")
+        assert err == "relayd-drain: 1 sessions to 127.0.0.1 are open\n"
+        assert p.poll() is None
+        lib.roundtrip(c, b"it goes on")
+    out, err = p.communicate(timeout=lib.TIMEOUT)
+    assert (p.returncode, out, err) == (0, "", "")
+    assert statuses(s, "host")[1] == "disabled"
+    nobody = drain(s, "127.0.0.9")
+    out, err = nobody.communicate(timeout=lib.TIMEOUT)
+    assert nobody.returncode == 1 and "cannot be disabled" in err
+    by_number = drain(s, "2")
+    assert "no name of a host" in by_number.communicate(
+        timeout=lib.TIMEOUT)[1]
+    assert by_number.returncode == drain(s).wait(lib.TIMEOUT) == 1
