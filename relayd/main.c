@@ -1,6 +1,8 @@
 /*
  * relayd: the command line, and what it asks for (relayd-runtime 1.6).
  */
+#include <sys/random.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +17,8 @@
 #include "rd_program.h"
 
 #define CONF_FILE	"/etc/relayd.conf"
+#define OPTIONS_MAX	24576		/* bytes of -D and the like: they go
+					   with each configuration */
 
 /* What is asked for; the latter of two holds. */
 struct options {
@@ -214,6 +218,23 @@ rights_lack(const struct options *o, const char *why)
 	return refused(why, "");
 }
 
+/* Once per service: an upgrade finds the one of the start. */
+static void
+key_make(void)
+{
+	uint32_t key[4];
+	char text[33];
+
+	if (getenv(RD_HASH_KEY) != NULL)
+		return;
+	if (getentropy(key, sizeof key) == -1)
+		exit(refused("no random numbers", ""));
+	snprintf(text, sizeof text, "%08" PRIx32 "%08" PRIx32 "%08" PRIx32
+	    "%08" PRIx32, key[0], key[1], key[2], key[3]);
+	if (setenv(RD_HASH_KEY, text, 1) == -1)
+		exit(refused("out of memory", ""));
+}
+
 static int
 serve(const struct options *o, char **argv)
 {
@@ -224,9 +245,12 @@ serve(const struct options *o, char **argv)
 
 	if (why != NULL)
 		return rights_lack(o, why);
+	key_make();
 	s.argv = argv;
 	s.file = o->file;
 	s.extra = rd_extra_pack(o->arena, &o->extra);
+	if (strlen(s.extra) + strlen(s.file) > OPTIONS_MAX)
+		return refused("macro definitions are too long", "");
 	s.options = o->again;
 	s.foreground = s.stderr_copy = o->extra.foreground;
 	s.background = !o->extra.foreground;

@@ -3,9 +3,9 @@
  * none. It runs in the master's loop and waits for nobody; what is asked is
  * held against the configuration in force before anything is done.
  */
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,13 +13,14 @@
 
 #include "../misc/log.h"
 #include "../misc/net.h"
+#include "../misc/sandbox.h"
 #include "../spawnd/conf.h"
 #include "../tcprelay/check_run.h"
 #include "features.h"
 #include "rd_engine.h"
+#include "rd_program.h"
 #include "rd_role.h"
 #include "rd_sock.h"
-#include "../misc/sandbox.h"
 
 /* One per process. */
 struct parent {
@@ -350,6 +351,22 @@ parent_greet(void *ctx, unsigned role, uint32_t instance)
 
 /* ---- beginning and end ---- */
 
+/*
+ * What hashes without a key in the file are keyed with, for as long as there
+ * is a service: also the program after this one, which gets our environment,
+ * is to send clients where they were.
+ */
+static void
+key_take(uint32_t key[static 4])
+{
+	const char *text = getenv(RD_HASH_KEY);
+
+	memset(key, 0, 4 * sizeof(*key));
+	if (text != NULL)
+		(void)sscanf(text, "%8" SCNx32 "%8" SCNx32 "%8" SCNx32
+		    "%8" SCNx32, &key[0], &key[1], &key[2], &key[3]);
+}
+
 static void *
 parent_open(struct master *m, struct ev *ev)
 {
@@ -364,8 +381,8 @@ parent_open(struct master *m, struct ev *ev)
 		log_err("%s", error);
 		return NULL;
 	}
-	if (getentropy(p.key, sizeof(p.key)) == -1 ||
-	    (p.scripts = check_run_new(ev, &run)) == NULL) {
+	key_take(p.key);
+	if ((p.scripts = check_run_new(ev, &run)) == NULL) {
 		log_err("cannot start: %s", strerror(errno));
 		return NULL;
 	}

@@ -6,6 +6,9 @@
 
 #include "../spawnd/program.h"
 
+/* In the parent's environment: 32 hexadecimal digits, made at the start. */
+#define RD_HASH_KEY	"RELAYD_HASH_KEY"
+
 extern const struct program rd_program;
 
 #endif

@@ -691,6 +691,7 @@ master_open(struct master *m, int daemon_fd, int *limit)
 		return EX_CANTCREAT;
 	}
 	sticky_prepare(m);
+	roles_opened(m);
 	m->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (*limit > ev_limit(m->ev))
 		*limit = ev_limit(m->ev);

@@ -837,8 +837,14 @@ roles_open(struct master *m)
 		start_err("%s", error);
 		return -1;
 	}
-	parent_commit(m);
 	return 0;
+}
+
+void
+roles_opened(struct master *m)
+{
+	if (m->roles != NULL && m->roles->parent != NULL)
+		parent_commit(m);
 }
 
 void

@@ -21,6 +21,8 @@ struct program;
 /* The parent, ready for the configuration in force. -1: it cannot be had,
  * which is logged. */
 int	 roles_open(struct master *);
+/* All else that the configuration in force needs is there, too. */
+void	 roles_opened(struct master *);
 /* Every process of every role, if there is none yet. There is a board. */
 void	 roles_start(struct master *);
 /* The parent makes ready what a configuration needs. false: error. */

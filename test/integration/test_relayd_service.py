@@ -210,7 +210,7 @@ def test_life(relayd, backend, port):
     s = relayd("prefork 2\n" + relay(port, echo.port), relays=2)
     lib.echo_once(port)
     for title, n in ("relay", 2), ("ca", 2), ("hce", 1), ("pfe", 1):
-        assert len(s.named(title)) == n, s.log()
+        lib.wait_until(lambda: len(s.named(title)) == n, title)
     assert s.grep(r"^startup$")
     mode = s.socket.stat().st_mode
     assert stat.S_ISSOCK(mode) and mode & 0o7777 == 0o660
@@ -280,6 +280,42 @@ def test_background(conf, backend, port, place):
         for pid in found:
             if lib.alive(pid):
                 os.kill(pid, signal.SIGKILL)
+
+
+@rd.needed
+def test_started_twice(relayd, backend, port):
+    """The second one takes nothing from the first."""
+    echo = backend(lib.Echo)
+    s = relayd(relay(port, echo.port))
+    before = s.socket.stat()
+    status, lines = run("-d", "-f", s.file)
+    assert status == 1
+    assert any("Address already in use" in x for x in lines), lines
+    assert s.socket.stat().st_ino == before.st_ino
+    assert connects(s.socket)
+    assert [x for x in s.directory.glob("ctl.sock*")] == [s.socket]
+    lib.echo_once(port)
+
+
+@pytest.mark.skipif(not ROOT, reason="only root gets that far")
+def test_endless_options(conf):
+    args = [x for i in range(300) for x in ("-D", f"m{i}={'x' * 90}")]
+    status, lines = run("-d", *args, "-f", conf())
+    assert (status, lines[-1]) == \
+        (1, "relayd: macro definitions are too long")
+
+
+@rd.needed
+def test_many_options(relayd, backend, port):
+    """Macros reach every process; what looks like something else is text."""
+    echo = backend(lib.Echo)
+    macros = {f"m{i}": "x" * 60 for i in range(200)}
+    macros["port"] = str(port)
+    macros["odd"] = "d1:/ \n -P hce = 'x\" $port"
+    s = relayd(relay("$port", echo.port), macros=macros)
+    lib.echo_once(port)
+    s.reload(relay("$port", echo.port))
+    lib.echo_once(port)
 
 
 # ---- what this version does not do
