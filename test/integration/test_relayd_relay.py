@@ -708,48 +708,77 @@ def test_inet6_mapping(relayd, port):
 
 class Net:
     """A client in a namespace of its own, whose way anywhere leads through
-    the namespace where the relay is."""
+    the namespace where the relay is. six: the same with IPv6."""
 
-    def __init__(self, stack):
-        self.ns = stack.enter_context(netns.Netns("""
+    def __init__(self, stack, six):
+        self.six = six
+        self.net = "fd91:{}::{}" if six else "10.91.{}.{}"
+        self.bits = 64 if six else 24
+        # the relay's sides, the client, the server
+        self.here, self.there = self.net.format(1, 1), self.net.format(2, 1)
+        self.who, self.target = self.net.format(1, 2), self.net.format(2, 2)
+        self.ns = stack.enter_context(netns.Netns(f"""
             ip link set lo up
             sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0
             sysctl -qw net.ipv4.conf.default.rp_filter=0
+            sysctl -qw net.ipv6.conf.all.forwarding=1
             ip link add c0 type veth peer name c1
             ip link add s0 type veth peer name s1
-            ip addr add 10.91.1.1/24 dev c0
-            ip addr add 10.91.2.1/24 dev s0
+            ip addr add {self.here}/{self.bits} dev c0 {self.nodad}
+            ip addr add {self.there}/{self.bits} dev s0 {self.nodad}
             ip link set c0 up
             ip link set s0 up
             sysctl -qw net.ipv4.conf.c0.rp_filter=0
             sysctl -qw net.ipv4.conf.s0.rp_filter=0"""))
-        self.client = self.end(stack, "c1", "10.91.1.2", "10.91.1.1")
-        self.server = self.end(stack, "s1", "10.91.2.2", "10.91.2.1")
+        self.client = self.end(stack, "c1", self.who, self.here)
+        self.server = self.end(stack, "s1", self.target, self.there)
+
+    @property
+    def nodad(self):
+        return "nodad" if self.six else ""
 
     def end(self, stack, link, address, gateway):
         ns = stack.enter_context(netns.Netns())
         self.ns.run(f"ip link set {link} netns {ns.holder.pid}")
-        ns.run(f"ip addr add {address}/24 dev {link}\n"
-               f"ip link set {link} up\nip route add default via {gateway}")
+        ns.run(f"ip addr add {address}/{self.bits} dev {link} {self.nodad}\n"
+               f"ip link set {link} up\n"
+               f"ip {'-6 ' * self.six}route add default via {gateway}")
         return ns
 
     def diverted(self):
         """What a transparent socket needs: packets of its connections are
         for this machine."""
-        self.ns.run("ip rule add fwmark 0x800000/0x800000 lookup 8007\n"
-                    "ip route add local default dev lo table 8007")
+        ip = "ip -6" if self.six else "ip"
+        self.ns.run(f"{ip} rule add fwmark 0x800000/0x800000 lookup 8007\n"
+                    f"{ip} route add local default dev lo table 8007")
 
-    def nft(self, rules):
-        self.ns.run(f"nft -f - <<'E'\n{rules}\nE")
+    def nft(self, hook, rule):
+        """One rule of one chain; IP: the word for the family."""
+        family = "ip6" if self.six else "ip"
+        self.ns.run(f"nft -f - <<'E'\ntable {family} t {{\nchain c {{\n"
+                    f"type {hook}; policy accept;\n"
+                    f"{rule.replace('IP', family)}\n}}\n}}\nE")
+
+    def ask(self, address, port):
+        with self.client.inside():
+            with lib.connect(port, host=address) as c:
+                return lib.read_all(c).decode()
+
+    def peer(self, port, kind=None):
+        with self.server.inside():
+            return (kind or Peer)(host=self.target, port=port)
 
 
-@pytest.fixture
-def net():
+@pytest.fixture(params=["IPv4", "IPv6"])
+def net(request):
+    if request.param == "IPv6" and not lib.have_ipv6():
+        pytest.skip("no IPv6")
     with contextlib.ExitStack() as stack:
         try:
-            yield Net(stack)
+            made = Net(stack, request.param == "IPv6")
         except subprocess.CalledProcessError as e:
             pytest.skip(f"no such network here: {e.stderr}")
+        yield made
 
 
 class Peer(lib.Backend):
@@ -762,78 +791,125 @@ class Peer(lib.Backend):
         lib.read_all(conn)
 
 
-def called(net, address, port):
-    with net.client.inside():
-        with lib.connect(port, host=address) as c:
-            return lib.read_all(c).decode()
+DIVERT = "filter hook prerouting priority mangle"
+NAT = "nat hook prerouting priority dstnat"
 
 
-def test_destination(relayd, net, port):
+def listening(net, port, *lines, wild=False):
+    any_address = "::" if net.six else "0.0.0.0"
+    return "\n".join(['prefork 1', 'log connection', 'relay "r" {',
+                      f"listen on {any_address if wild else net.here} "
+                      f"port {port}", *lines, "}", ""])
+
+
+@pytest.mark.parametrize("wild", [False, True])
+def test_destination(relayd, net, port, wild):
     """Diverted connections go where they were going; direct ones to the
     relay's other target."""
+    target = lib.free_port() if not wild else port
+    net.diverted()
+    net.nft(DIVERT, f"IP daddr {net.target} tcp dport {target} tproxy to "
+            f":{port} meta mark set 0x00800000 accept")
+    spare = lib.free_port()
+    with net.peer(target), net.ns.inside():
+        with Where_at("127.0.70.1", spare):
+            s = relayd("table <t> { 127.0.70.1 }\n" + listening(
+                net, port, "forward to destination",
+                f"forward to <t> port {spare}", wild=wild),
+                wrap=net.ns.wrap)
+            assert net.ask(net.target, target) == \
+                f"{net.there} {net.target}"
+            assert net.ask(net.here, port) == "127.0.70.1"
+    s.wait_for(rf"session 1 .* {net.who} -> {net.target}:{target}, done$")
+    s.wait_for(rf"session 2 .* {net.who} -> 127\.0\.70\.1:{spare}, done$")
+
+
+def test_destination_in_a_proxy_header(relayd, net, port):
+    """The port that the client called, not the relay's."""
     target = lib.free_port()
     net.diverted()
-    net.nft(f"""table ip t {{ chain c {{
-        type filter hook prerouting priority mangle; policy accept;
-        ip daddr 10.91.2.2 tcp dport {target} tproxy to :{port} meta mark set 0x00800000 accept
-        }}
-        }}""")
-    with net.server.inside():
-        b = Peer(host="10.91.2.2", port=target)
-    with b, net.ns.inside():
-        other = Where_at("127.0.70.1", target)
-        with other:
-            s = relayd("prefork 1\nlog connection\ntable <t> "
-                       "{ 127.0.70.1 }\n" +
-                       f'relay "r" {{\nlisten on 10.91.1.1 port {port}\n'
-                       "forward to destination\n"
-                       f"forward to <t> port {target}\n}}\n",
-                       wrap=net.ns.wrap)
-            with_relay = called(net, "10.91.2.2", target)
-            assert called(net, "10.91.1.1", port) == "127.0.70.1"
-    assert with_relay == "10.91.2.1 10.91.2.2"
-    s.wait_for(rf"session 1 .* 10\.91\.1\.2 -> 10\.91\.2\.2:{target}, ")
+    net.nft(DIVERT, f"IP daddr {net.target} tcp dport {target} tproxy to "
+            f":{port} meta mark set 0x00800000 accept")
+    with net.peer(target, lib.Recorder) as b, net.ns.inside():
+        relayd(listening(net, port, "forward to destination "
+                         "proxy-protocol v1"), wrap=net.ns.wrap)
+        with net.client.inside():
+            with lib.connect(target, host=net.target) as c:
+                own = c.getsockname()[1]
+        got = received(b)
+    kind = "TCP6" if net.six else "TCP4"
+    assert got == (f"PROXY {kind} {net.who} {net.target} {own} "
+                   f"{target}\r\n").encode()
 
 
 def test_nat_lookup(relayd, net, port):
     target = lib.free_port()
-    net.nft(f"""table ip t {{ chain c {{
-        type nat hook prerouting priority dstnat; policy accept;
-        ip daddr 10.91.2.2 tcp dport {target} redirect to :{port}
-        }}
-        }}""")
-    with net.server.inside():
-        b = Peer(host="10.91.2.2", port=target)
-    with b, net.ns.inside():
-        s = relayd("prefork 1\nlog connection\n" +
-                   f'relay "r" {{\nlisten on 0.0.0.0 port {port}\n'
-                   "forward to nat lookup\n}\n", wrap=net.ns.wrap)
-        assert called(net, "10.91.2.2", target) == "10.91.2.1 10.91.2.2"
+    net.nft(NAT, f"IP daddr {net.target} tcp dport {target} redirect to "
+            f":{port}")
+    with net.peer(target), net.ns.inside():
+        s = relayd(listening(net, port, "forward to nat lookup", wild=True),
+                   wrap=net.ns.wrap)
+        assert net.ask(net.target, target) == f"{net.there} {net.target}"
         # one that was not redirected has no other target
-        assert called(net, "10.91.1.1", port) == ""
-    s.wait_for(rf"session 1 .* -> 10\.91\.2\.2:{target}, done$")
+        assert net.ask(net.here, port) == ""
+    s.wait_for(rf"session 1 .* -> {net.target}:{target}, done$")
     s.wait_for(r"session 2 .* -> :0, session NAT lookup failed$")
+
+
+def test_nat_lookup_with_another_target(relayd, net, port):
+    target, spare = lib.free_port(), lib.free_port()
+    net.nft(NAT, f"IP daddr {net.target} tcp dport {target} redirect to "
+            f":{port}")
+    with net.peer(target), net.ns.inside():
+        with Where_at("127.0.70.2", spare):
+            relayd(listening(net, port, "forward to nat lookup",
+                             f"forward to 127.0.70.2 port {spare}"),
+                   wrap=net.ns.wrap)
+            assert net.ask(net.target, target) == \
+                f"{net.there} {net.target}"
+            assert net.ask(net.here, port) == "127.0.70.2"
 
 
 def test_transparent(relayd, net, port):
     """The server sees the client's address."""
     net.diverted()
-    net.nft("""table ip t { chain c {
-        type filter hook prerouting priority mangle; policy accept;
-        meta l4proto tcp socket transparent 1 meta mark set 0x00800000 accept
-        }
-        }""")
-    with net.server.inside():
-        b = Peer(host="10.91.2.2", port=port)
-    with b, net.ns.inside():
-        s = relayd("prefork 2\nlog connection\n" +
-                   f'relay "r" {{\nlisten on 10.91.1.1 port {port}\n'
-                   f"transparent forward to 10.91.2.2 port {port}\n}}\n",
-                   relays=2, wrap=net.ns.wrap)
+    net.nft(DIVERT, "meta l4proto tcp socket transparent 1 meta mark set "
+            "0x00800000 accept")
+    with net.peer(port), net.ns.inside():
+        s = relayd(listening(net, port, "transparent forward to "
+                             f"{net.target} port {port}"),
+                   wrap=net.ns.wrap)
         for _ in range(5):
-            assert called(net, "10.91.1.1", port) == "10.91.1.2 10.91.2.2"
-    lib.wait_until(lambda: len(s.grep(r" -> 10\.91\.2\.2:\d+, done$")) == 5,
+            assert net.ask(net.here, port) == f"{net.who} {net.target}"
+    lib.wait_until(lambda: len(s.grep(rf" -> {net.target}:\d+, done$")) == 5,
                    "five lines")
+
+
+def test_transparent_failover(relayd, net, port):
+    """A socket of the parent is good for one attempt."""
+    net.diverted()
+    net.nft(DIVERT, "meta l4proto tcp socket transparent 1 meta mark set "
+            "0x00800000 accept")
+    net.server.run(f"ip addr add {net.net.format(2, 3)}/{net.bits} dev s1 "
+                   f"{net.nodad}")
+    with net.peer(port), net.ns.inside():
+        s = relayd(f"table <t> {{ {net.net.format(2, 3)} {net.target} }}\n" +
+                   listening(net, port, "transparent forward to <t> port "
+                             f"{port}"), wrap=net.ns.wrap)
+        for _ in range(4):
+            assert net.ask(net.here, port) == f"{net.who} {net.target}"
+    assert len(s.grep("Connection refused")) >= 2
+
+
+def test_transparent_of_another_family(relayd, port):
+    """No socket of the one family has an address of the other."""
+    if not lib.have_ipv6():
+        pytest.skip("no IPv6")
+    at = lib.free_port()
+    s = relayd("prefork 1\nlog connection\n" +
+               relay(port, f"transparent forward to ::1 port {at}"))
+    assert ask(port) == ""
+    s.wait_for(r"session 1 .*, bindany failed, invalid socket$")
 
 
 # ---- options
