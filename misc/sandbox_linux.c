@@ -214,6 +214,10 @@ static const struct call allowed[] = {
 	CALL(ALL, pwrite64),
 	CALL(ALL, fsync),
 	CALL(ALL, fdatasync),
+	/* memory of its own that it might share */
+	CALL(ROLE(RELAY), memfd_create),
+	CALL(ROLE(RELAY), ftruncate),
+	CALL(ROLE(RELAY), fchmod),
 	IOCTL(ALL, 0x5401),		/* TCGETS: isatty(3) */
 	IOCTL(ALL, 0x5413),		/* TIOCGWINSZ */
 	IOCTL(ALL, 0x541b),		/* FIONREAD */

@@ -26,7 +26,7 @@ struct options {
 	struct rd_extra		 extra;
 	struct rd_macro		*macros;
 	const char		*file;
-	bool			 check;
+	bool			 check, test;
 	const char		*dialect, *convert;
 	/* the same once more, for children; NULL ends */
 	char			**again;
@@ -95,7 +95,7 @@ options_read(struct options *o, int argc, char **argv)
 	    sizeof *o->again);
 	o->macros = arena_array(o->arena, (size_t)argc, sizeof *o->macros);
 	o->extra.macros = o->macros;
-	while ((c = getopt(argc, argv, "dnvD:F:f:H:c:")) != -1) {
+	while ((c = getopt(argc, argv, "dnvD:F:f:H:c:T")) != -1) {
 		switch (c) {
 		case 'd':
 			o->extra.foreground = true;
@@ -106,6 +106,9 @@ options_read(struct options *o, int argc, char **argv)
 		case 'v':
 			o->extra.verbose = true;
 			break;
+		case 'T':
+			o->test = true;
+			continue;
 		case 'D':
 			macro_add(o, optarg);
 			break;
@@ -206,6 +209,18 @@ rights_fault(char error[static SANDBOX_ERROR])
 	    NULL;
 }
 
+/* -T: no file is looked at. */
+static int
+confinement_test(void)
+{
+	char error[SANDBOX_ERROR];
+	const char *why = rights_fault(error);
+
+	if (why != NULL)
+		return refused(why, "");
+	return rd_program_test(STDOUT_FILENO) == 0 ? 0 : 1;
+}
+
 /* Whoever lacks the rights still learns first what is wrong with his file. */
 static int
 rights_lack(const struct options *o, const char *why)
@@ -274,6 +289,8 @@ main(int argc, char **argv)
 	o.extra.directory = getcwd(NULL, 0);
 	if ((why = options_fault(&o)) != NULL)
 		status = refused(why, "");
+	else if (o.test)
+		status = confinement_test();
 	else if (o.check)
 		status = conf_check(&o);
 	else

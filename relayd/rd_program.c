@@ -157,6 +157,17 @@ confine(const char *title)
 	return true;
 }
 
+unsigned
+rd_program_test(int fd)
+{
+	unsigned possible = 0;
+
+	for (size_t i = 0; i < sizeof(cells) / sizeof(cells[0]); i++)
+		possible += sandbox_test(RELAYD_USER, cells[i].role,
+		    cells[i].title, fd);
+	return possible;
+}
+
 /* ---- all of it ---- */
 
 const struct program rd_program = {

@@ -11,4 +11,8 @@
 
 extern const struct program rd_program;
 
+/* As root: tries in each process' confinement what is forbidden there, and
+ * tells of it on fd, a line each. Returns how much of it was possible. */
+unsigned	 rd_program_test(int fd);
+
 #endif
