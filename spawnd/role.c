@@ -297,9 +297,10 @@ channel_readable(void *ctx, int fd)
 		case CHANNEL_IGNORED:
 			break;
 		case CHANNEL_GOT:
-			log_debug(DEBUG_PACKET, "%s, %zu bytes, %u "
-			    "descriptors", channel_forms[m.type].name, m.len,
-			    m.nfds);
+			if (m.type != CHANNEL_PING)
+				log_debug(DEBUG_PACKET, "%s, %zu bytes, %u "
+				    "descriptors", channel_forms[m.type].name,
+				    m.len, m.nfds);
 			if (messages[m.type] != NULL)
 				messages[m.type](r, &m);
 			for (unsigned n = 0; n < m.nfds; n++)

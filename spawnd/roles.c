@@ -55,6 +55,7 @@ struct member {
 	struct outbox	 outbox;
 	uint8_t		 nonce[8];
 	uint64_t	 board;		/* number of the one it has; 0 */
+	uint32_t	 since;		/* the first configuration it was told */
 	bool		 surplus;	/* not needed any more */
 	bool		 orphan;	/* not our child */
 	uint64_t	 started, delay;
@@ -169,8 +170,10 @@ member_send(struct member *b, enum channel_type type, const void *a,
 {
 	if (b->channel.fd == -1)
 		return false;
-	log_debug(DEBUG_PACKET, "%s %ld: sending %s", kind_of(b)->title,
-	    (long)b->pid, channel_forms[type].name);
+	if (type != CHANNEL_PING)
+		log_debug(DEBUG_PACKET, "%s %ld: sending %s",
+		    kind_of(b)->title, (long)b->pid,
+		    channel_forms[type].name);
 	return outbox_send(&b->outbox, type, a, alen, data, len, fds, nfds);
 }
 
@@ -368,6 +371,22 @@ roles_keys(struct proc *p, uint32_t generation)
 	return true;
 }
 
+/* Keys of the configuration in force, of the one before, perhaps of the next:
+ * handshakes go on that began with them. */
+static bool
+all_give(struct member *b, struct proc *p)
+{
+	const struct loaded *next = reload_preparing(b->master);
+	uint32_t last = next != NULL ? next->conf->generation :
+	    b->master->generation;
+	bool all = true;
+
+	for (uint32_t g = b->master->generation - 1; g <= last; g++)
+		if (g >= b->since && (g <= p->generation || g == p->asked))
+			all &= pair_give(b, p, g) || !proc_open(p);
+	return all;
+}
+
 static void
 give_cb(void *ctx)
 {
@@ -378,13 +397,9 @@ give_cb(void *ctx)
 
 	if (b->channel.fd == -1 || n == 0)
 		return;
-	for (struct proc *p = m->oldest; p != NULL; p = p->newer) {
-		if (!may_be_told(p) || p->number % n != b->instance)
-			continue;
-		all &= pair_give(b, p, p->generation) || !proc_open(p);
-		if (p->asked != 0 && p->asked != p->generation)
-			all &= pair_give(b, p, p->asked) || !proc_open(p);
-	}
+	for (struct proc *p = m->oldest; p != NULL; p = p->newer)
+		if (may_be_told(p) && p->number % n == b->instance)
+			all &= all_give(b, p);
 	if (!all)	/* to have two of them does no harm */
 		ev_timer_set(m->ev, &b->timer, AGAIN, give_cb, b);
 }
@@ -460,6 +475,7 @@ member_greet(struct member *b)
 		return false;
 	b->channel.features = FEATURE_BOARD | FEATURE_CONFIG;
 	b->board = 0;
+	b->since = m->generation;
 	logs_channel(&b->channel, &m->conf.conf->worker_common);
 	if (!board_send(b) || !configure(b, &m->conf, m->generation))
 		return false;
@@ -516,8 +532,9 @@ got_ready(struct member *b, const struct channel_message *msg)
 static void
 member_got(struct member *b, struct channel_message *msg)
 {
-	log_debug(DEBUG_PACKET, "%s %ld: %s", kind_of(b)->title,
-	    (long)b->pid, channel_forms[msg->type].name);
+	if (msg->type != CHANNEL_PONG)
+		log_debug(DEBUG_PACKET, "%s %ld: %s", kind_of(b)->title,
+		    (long)b->pid, channel_forms[msg->type].name);
 	b->pinged = 0;
 	if (msg->type == CHANNEL_TELL)
 		told(b->master, b->role, b->instance, msg);
@@ -693,7 +710,6 @@ member_kill(struct member *b, int signo)
 static void
 member_dismiss(struct member *b)
 {
-	b->surplus = true;
 	ev_timer_stop(b->master->ev, &b->timer);
 	if (b->pid <= 0)
 		member_free(b);
@@ -709,25 +725,38 @@ wanted(const struct master *m, unsigned i)
 	return r->instances != NULL ? r->instances(m->conf.conf) : 1;
 }
 
-/* As many as the configuration in force says. true: that has changed. */
-static bool
+/* Other workers are theirs now. */
+static void
+members_give(struct master *m, unsigned role)
+{
+	for (struct member *b = m->roles->members; b != NULL; b = b->next)
+		if (b->role == role && !b->surplus)
+			give_cb(b);
+}
+
+/* As many as the configuration in force says. Who goes is not asked any more
+ * by then. */
+static void
 members_adjust(struct master *m, unsigned i)
 {
-	uint32_t n = wanted(m, i), there = members_count(m, ROLE_FIRST + i);
+	unsigned role = ROLE_FIRST + i;
+	uint32_t n = wanted(m, i), there = members_count(m, role);
 	struct member *b, *next;
 
 	if (n == there)
-		return false;
+		return;
+	for (b = m->roles->members; b != NULL; b = b->next)
+		b->surplus |= b->role == role && b->instance >= n;
+	for (; there < n; there++)
+		if ((b = member_new(m, role, there)) != NULL)
+			member_start(b);
+	if (m->program->roles[i].keys)
+		members_give(m, role);
 	for (b = m->roles->members; b != NULL; b = next) {
 		next = b->next;
-		if (b->role == ROLE_FIRST + i && !b->surplus &&
-		    b->instance >= n)
+		if (b->role == role && b->surplus)
 			member_dismiss(b);
 	}
-	for (; there < n; there++)
-		if ((b = member_new(m, ROLE_FIRST + i, there)) != NULL)
-			member_start(b);
-	return true;
 }
 
 bool
@@ -854,7 +883,7 @@ roles_start(struct master *m)
 	    m->seats == NULL)
 		return;
 	for (unsigned i = 0; i < m->program->nroles; i++)
-		(void)members_adjust(m, i);
+		members_adjust(m, i);
 	ev_timer_set(m->ev, &m->roles->watch, PING_EVERY, watch_cb, m);
 }
 
@@ -896,15 +925,8 @@ roles_commit(struct master *m)
 	for (struct member *b = m->roles->members; b != NULL; b = b->next)
 		if (!kind_of(b)->keys && !b->surplus && board_send(b))
 			(void)configure(b, &m->conf, m->generation);
-	for (unsigned i = 0; i < m->program->nroles; i++) {
-		if (!members_adjust(m, i) || !m->program->roles[i].keys)
-			continue;
-		/* other workers are theirs now */
-		for (struct member *b = m->roles->members; b != NULL;
-		    b = b->next)
-			if (b->role == ROLE_FIRST + i && !b->surplus)
-				give_cb(b);
-	}
+	for (unsigned i = 0; i < m->program->nroles; i++)
+		members_adjust(m, i);
 }
 
 void

@@ -488,6 +488,117 @@ test_mirror(void **state)
 	board_close(&b);
 }
 
+/* ---- checks and orders */
+
+static void
+test_marks(void **state)
+{
+	struct board b;
+	struct board_health *h;
+	struct board_switch *s;
+	struct board_cell *mine;
+	int row;
+
+	(void)state;
+	assert_int_equal(board_open(&b, 3, 8), 0);
+	b.head->generation = 1;
+	assert_null(board_health(&b, BOARD_HOST, "h"));
+	assert_null(board_switch(&b, BOARD_HOST, "h"));
+	row = board_claim(&b, BOARD_HOST, "h", 0, 1);
+	assert_int_equal(board_claim(&b, BOARD_TABLE, "h", 0, 1), row + 1);
+	h = board_health(&b, BOARD_HOST, "h");
+	s = board_switch(&b, BOARD_HOST, "h");
+	assert_non_null(h);
+	assert_non_null(s);
+	assert_ptr_equal(h, board_cell(&b, board_check(&b), (unsigned)row));
+	assert_ptr_equal(s, board_cell(&b, board_orders(&b), (unsigned)row));
+	assert_ptr_not_equal(board_switch(&b, BOARD_TABLE, "h"), s);
+	/* nobody's column is theirs, and the last one ends with the board */
+	assert_true(board_check(&b) != board_past(&b));
+	assert_true((char *)board_cell(&b, board_orders(&b), 7) +
+	    sizeof(struct board_cell) <= (char *)b.head + b.size);
+	atomic_store(&h->state, -1);
+	atomic_store(&h->checks, 9);
+	atomic_store(&s->ordered, 1);
+	atomic_store(&s->off, 1);
+	/* a worker that leaves takes none of it along */
+	board_reset(&b, 0);
+	board_leave(&b, 0);
+	assert_int_equal(h->state, -1);
+	assert_int_equal(s->off, 1);
+	/* what they say keeps no row, whoever holds it there does */
+	b.head->generation = 2;
+	mine = board_hold(&b, board_check(&b), BOARD_HOST, "h");
+	assert_ptr_equal(mine, h);
+	(void)board_recycle(&b);
+	assert_int_equal(board_find(&b, BOARD_HOST, "h"), row);
+	assert_int_equal(board_find(&b, BOARD_TABLE, "h"), -1);
+	assert_int_equal(h->state, -1);
+	board_drop(mine);
+	(void)board_recycle(&b);
+	assert_int_equal(board_find(&b, BOARD_HOST, "h"), -1);
+	/* the next owner finds nothing of it */
+	assert_int_equal(board_claim(&b, BOARD_HOST, "i", 0, 2), row);
+	h = board_health(&b, BOARD_HOST, "i");
+	s = board_switch(&b, BOARD_HOST, "i");
+	assert_int_equal(h->state, 0);
+	assert_int_equal(h->checks, 0);
+	assert_int_equal(s->ordered, 0);
+	assert_int_equal(s->off, 0);
+	board_close(&b);
+}
+
+/* By identity, whatever the rows' numbers; who holds there stays. */
+static void
+test_repeat(void **state)
+{
+	static const char *const names[] = { "a", "b", "c" };
+	struct board from, to;
+	struct board_health *h;
+
+	(void)state;
+	assert_int_equal(board_open(&from, 2, 8), 0);
+	assert_int_equal(board_open(&to, 5, 16), 0);
+	from.head->generation = to.head->generation = 1;
+	for (int i = 0; i < 3; i++) {
+		(void)board_claim(&from, BOARD_HOST, names[i], 0, 1);
+		h = board_health(&from, BOARD_HOST, names[i]);
+		atomic_store(&h->state, i - 1);
+		atomic_store(&h->error, 10u + (unsigned)i);
+		atomic_store(&h->checks, 20u + (unsigned)i);
+		atomic_store(&h->ups, 30u + (unsigned)i);
+		atomic_store(&h->left, 40u + (unsigned)i);
+		atomic_store(&h->code, 50u + (unsigned)i);
+		atomic_store(&h->changed, 60u + (unsigned)i);
+		atomic_store(&h->held, 7);
+		atomic_store(&board_switch(&from, BOARD_HOST, names[i])->off,
+		    (uint32_t)(i == 1));
+	}
+	for (int i = 2; i >= 1; i--)
+		(void)board_claim(&to, BOARD_HOST, names[i], 0, 1);
+	(void)board_claim(&to, BOARD_HOST, "d", 0, 1);
+	atomic_store(&board_health(&to, BOARD_HOST, "d")->state, 1);
+	atomic_store(&board_health(&to, BOARD_HOST, "b")->held, 3);
+	board_repeat(&to, &from);
+	for (unsigned i = 1; i < 3; i++) {
+		h = board_health(&to, BOARD_HOST, names[i]);
+		assert_int_equal(h->state, (int)i - 1);
+		assert_int_equal(h->error, 10 + i);
+		assert_int_equal(h->checks, 20 + i);
+		assert_int_equal(h->ups, 30 + i);
+		assert_int_equal(h->left, 40 + i);
+		assert_int_equal(h->code, 50 + i);
+		assert_int_equal(h->changed, 60 + i);
+		assert_int_equal(h->held, i == 1 ? 3 : 0);
+		assert_int_equal(board_switch(&to, BOARD_HOST,
+		    names[i])->off, i == 1);
+	}
+	assert_int_equal(board_find(&to, BOARD_HOST, "a"), -1);
+	assert_int_equal(board_health(&to, BOARD_HOST, "d")->state, 1);
+	board_close(&from);
+	board_close(&to);
+}
+
 /* ---- looking */
 
 static void
@@ -568,6 +679,8 @@ main(void)
 		cmocka_unit_test(test_slots),
 		cmocka_unit_test(test_leave),
 		cmocka_unit_test(test_mirror),
+		cmocka_unit_test(test_marks),
+		cmocka_unit_test(test_repeat),
 		cmocka_unit_test(test_view),
 		cmocka_unit_test(test_adopt),
 	};
