@@ -32,9 +32,11 @@ struct keyproc_slot {
 	struct keyproc_wait	*wait;		/* NULL: within the call */
 	const char		*failure;
 	uint64_t		 asked;		/* when, ns */
+	uint64_t		 number;	/* of all questions */
 	uint32_t		 turn;		/* of this slot's use */
 	enum slot_state		 state;
 	bool			 sent;
+	bool			 late;		/* was told of */
 };
 
 struct keyproc {
@@ -43,8 +45,12 @@ struct keyproc {
 	int			 fd;		/* -1: not there */
 	struct keyproc_slot	 slots[KEYPROC_SLOTS];
 	unsigned		 waiting;	/* slots that are ASKED */
+	uint64_t		 number;	/* of the last question */
+	uint64_t		 patience;	/* ns, 0: without end */
+	void			(*late)(uint64_t number);
 	struct ev_task		 task;
 	struct ev_timer		 timer;
+	uint64_t		 due;		/* the timer, ns */
 };
 
 /* One process, one thread: what is used within a call is shared. */
@@ -165,7 +171,8 @@ slot_take(struct keyproc *k, struct keyproc_ask *a, struct keyproc_wait *w)
 	s->wait = w;
 	s->failure = NULL;
 	s->asked = ev_now(k->ev);
-	s->sent = false;
+	s->number = ++k->number;
+	s->sent = s->late = false;
 	s->state = SLOT_ASKED;
 	k->waiting++;
 	return s;
@@ -181,6 +188,27 @@ slot_free(struct keyproc_slot *s)
 	s->wait = NULL;
 }
 
+/* When its lack of an answer means something the next time. */
+static uint64_t
+slot_due(const struct keyproc *k, const struct keyproc_slot *s)
+{
+	return s->asked + (k->patience == 0 || s->late ? ANSWER_TIME :
+	    k->patience);
+}
+
+static void
+slot_late(struct keyproc *k, struct keyproc_slot *s)
+{
+	if (k->patience != 0 && !s->late) {
+		s->late = true;
+		k->late(s->number);
+	} else {
+		slot_end(k, s, SLOT_FAILED, "no answer from the key process");
+	}
+}
+
+static void	 watch(struct keyproc *, uint64_t due);
+
 static void
 late_cb(void *ctx)
 {
@@ -191,17 +219,27 @@ late_cb(void *ctx)
 	for (unsigned i = 0; i < KEYPROC_SLOTS; i++) {
 		struct keyproc_slot *s = &k->slots[i];
 
-		if (s->state != SLOT_ASKED)
-			continue;
-		if (now >= s->asked + ANSWER_TIME)
-			slot_end(k, s, SLOT_FAILED,
-			    "no answer from the key process");
-		else if (next == 0 || s->asked + ANSWER_TIME < next)
-			next = s->asked + ANSWER_TIME;
+		if (s->state == SLOT_ASKED && now >= slot_due(k, s))
+			slot_late(k, s);
+		if (s->state == SLOT_ASKED && (next == 0 ||
+		    slot_due(k, s) < next))
+			next = slot_due(k, s);
 	}
 	if (next != 0)
-		ev_timer_set(k->ev, &k->timer, next - now, late_cb, k);
+		watch(k, next);
 	keyproc_unref(k);
+}
+
+/* The timer goes off then, or before that. */
+static void
+watch(struct keyproc *k, uint64_t due)
+{
+	uint64_t now = ev_now(k->ev);
+
+	if (ev_timer_pending(&k->timer) && k->due <= due)
+		return;
+	k->due = due;
+	ev_timer_set(k->ev, &k->timer, due > now ? due - now : 0, late_cb, k);
 }
 
 /* ---- the socket ---- */
@@ -415,9 +453,7 @@ keyproc_ask(struct keyproc *k, struct keyproc_ask *a)
 	if (aside) {
 		wait->slot = s;
 		ev_defer(k->ev, &k->task, flush_cb, k);
-		if (!ev_timer_pending(&k->timer))
-			ev_timer_set(k->ev, &k->timer, ANSWER_TIME, late_cb,
-			    k);
+		watch(k, slot_due(k, s));
 		wait_aside(s);
 		wait->slot = NULL;
 	} else
@@ -460,6 +496,13 @@ keyproc_new(struct ev *ev)
 	k->ev = ev;
 	k->fd = -1;
 	return k;
+}
+
+void
+keyproc_patience(struct keyproc *k, uint64_t ns, void (*late)(uint64_t))
+{
+	k->patience = ns;
+	k->late = late;
 }
 
 struct keyproc *

@@ -76,6 +76,10 @@ enum keyproc_hash keyproc_hash_find(const char *name);
 struct keyproc;
 
 struct keyproc	*keyproc_new(struct ev *);		/* NULL, errno */
+/* late is called once for each question that waits for that long, with its
+ * number, the first one being 1; it goes on waiting. */
+void		 keyproc_patience(struct keyproc *, uint64_t ns,
+		    void (*late)(uint64_t number));
 struct keyproc	*keyproc_ref(struct keyproc *);
 void		 keyproc_unref(struct keyproc *);
 /* Takes fd over, instead of the one before. */

@@ -21,6 +21,14 @@ keyproc_ref(struct keyproc *k)
 }
 
 void
+keyproc_patience(struct keyproc *k, uint64_t ns, void (*late)(uint64_t))
+{
+	(void)k;
+	(void)ns;
+	(void)late;
+}
+
+void
 keyproc_unref(struct keyproc *k)
 {
 	(void)k;

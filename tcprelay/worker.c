@@ -3,6 +3,7 @@
  * prepared, and the sessions.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -15,6 +16,9 @@
 /* Ciphertext of one receive call, and records of one turn. */
 #define WORKER_RAW	(256u * 1024)
 #define WORKER_GATHER	(288u * 1024)
+
+/* So long may the process with the keys think before it is told of. */
+#define KEY_PATIENCE	EV_SECOND
 
 /* ---- setups */
 
@@ -181,12 +185,24 @@ setup_pick(struct setup *u)
 	return u->pick == NULL ? -1 : 0;
 }
 
+/* relayd's words. All that is asked are signatures. */
+static void
+key_late(uint64_t number)
+{
+	log_warn("privenc poll timeout, keyop #%" PRIu64, number);
+}
+
 /* false: errno. */
 static bool
 setup_keys(struct worker *w, struct setup *u)
 {
-	if (u->compiled->keyed && config_keys_apart(u->compiled))
-		return (u->keys = keyproc_new(w->ev)) != NULL;
+	if (u->compiled->keyed && config_keys_apart(u->compiled)) {
+		if ((u->keys = keyproc_new(w->ev)) == NULL)
+			return false;
+		if (u->config->nrelays > 0)
+			keyproc_patience(u->keys, KEY_PATIENCE, key_late);
+		return true;
+	}
 	/* of a single process the compiler has said it */
 	if (config_keys_apart(u->compiled) && !w->warned_keys &&
 	    !u->compiled->broker.single) {

@@ -552,6 +552,34 @@ def test_key_process_dies(relayd, backend, certs, port):
     s.stop()
 
 
+def test_key_process_is_slow(relayd, backend, certs, port):
+    """That is told after a second; other sessions go on, and handshakes when
+    it does."""
+    plain, b = lib.free_port(), backend(lib.Echo)
+    s = relayd(conf(port, to(b), keypair(certs.ecdsa)) + f"""
+relay "plain" {{
+	listen on 127.0.0.1 port {plain}
+	forward to 127.0.0.1 port {b.port}
+}}
+""", relays=2)
+    with ops.Stream(plain) as stream:
+        ca = s.one("ca")
+        os.kill(ca, signal.SIGSTOP)
+        try:
+            result = []
+            client = threading.Thread(target=lambda: result.append(
+                echo(port, certs.ca)))
+            client.start()
+            s.wait_for(r"privenc poll timeout, keyop #1$")
+            stream.goes_on()
+            lib.echo_once(plain)
+        finally:
+            os.kill(ca, signal.SIGCONT)
+        client.join(lib.TIMEOUT)
+    assert result, "the handshake did not go on"
+    assert len(s.grep("privenc poll timeout")) == 1
+
+
 # ---- reload
 
 def test_reload_takes_changed_files(relayd, backend, certs, port, tmp_path):

@@ -416,6 +416,57 @@ test_death(void **state)
 	service_close(&service);
 }
 
+static uint64_t late[4];
+static unsigned nlate;
+
+static void
+late_cb(uint64_t number)
+{
+	assert_true(nlate < 4);
+	late[nlate++] = number;
+}
+
+/* Who waits for long is told of, once; and goes on waiting. */
+static void
+test_patience(void **state)
+{
+	struct keyproc *k = keyproc_new(ev);
+	struct service service;
+	struct tls_server *s = server_of(k, EC, false);
+	struct tls_client *c = client_of(BOTH, NULL);
+	struct wire w[3];
+
+	(void)state;
+	if (!keyproc_async())
+		skip();
+	nlate = 0;
+	keyproc_patience(k, 5 * EV_MS, late_cb);
+	for (unsigned i = 0; i < 2; i++) {
+		wire_open(&w[i], s, c, BOTH);
+		wire_until_asked(&w[i]);
+		while (nlate < i + 1)
+			assert_int_not_equal(ev_turn(ev, 100), -1);
+		assert_int_equal(late[i], i + 1);
+	}
+	assert_int_equal(keyproc_waiting(k), 2);
+	service_open(&service, SERVER);
+	service_connect(&service, k);
+	for (unsigned i = 0; i < 2; i++) {
+		wire_must(&w[i]);
+		wire_close(&w[i]);
+	}
+	/* no more of these two, and none of one that is answered */
+	wire_open(&w[2], s, c, BOTH);
+	wire_must(&w[2]);
+	wire_close(&w[2]);
+	assert_int_not_equal(ev_turn(ev, 20), -1);
+	assert_int_equal(nlate, 2);
+	tls_server_unref(s);
+	tls_client_unref(c);
+	keyproc_unref(k);
+	service_close(&service);
+}
+
 /* The peer leaves in mid-signature; the answer that comes late is nobody's,
  * and not taken for that of the next one. */
 static void
@@ -813,6 +864,7 @@ main(void)
 		cmocka_unit_test(test_signs),
 		cmocka_unit_test(test_no_decryption),
 		cmocka_unit_test(test_death),
+		cmocka_unit_test(test_patience),
 		cmocka_unit_test(test_abandoned),
 		cmocka_unit_test(test_queue),
 		cmocka_unit_test(test_failures),
