@@ -106,9 +106,10 @@ def test_processes(relayd):
         s = relayd(some(p.port, "check tcp"), relays=2)
         s.wait_for(r"state unknown -> up")
         for title in TITLES:
-            found = s.named(title)
-            assert len(found) == (2 if title in ("relay", "ca") else 1)
-            for pid in found:
+            n = 2 if title in ("relay", "ca") else 1
+            lib.wait_until(lambda: len(s.named(title)) == n,
+                           f"{n} of {title}")
+            for pid in s.named(title):
                 check_process(pid, user)
         parent = status_of(s.pid)
         assert parent["Uid"].split()[1] == "0"
