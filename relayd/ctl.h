@@ -114,6 +114,8 @@ struct ctl_statistics {
 /* SESSION: struct tell_session. WHY_ENTRY: struct tell_why. */
 struct ctl_request {		/* how the daemon was started */
 	char	 file[CTL_PATH], directory[CTL_PATH];
+	uint8_t	 digest[32];		/* of what is in force, with the files
+					   that it names */
 	uint32_t nmacros, length;	/* then NAME NUL VALUE NUL ... */
 };
 

@@ -15,6 +15,7 @@
 #include "ctl_plan.h"
 #include "ctl_print.h"
 #include "rd_diff.h"
+#include "rd_engine.h"
 
 #define TEXT_MAX	(64u * 1024 * 1024)
 
@@ -88,15 +89,6 @@ ctl_running_clear(struct ctl_running *r)
 
 /* ---- both sides ---- */
 
-struct plan {
-	const struct ctl_running *running;
-	bool		 json;
-	char		*file;		/* absolute */
-	struct rd_conf	*old, *new;
-	struct rd_diff	 diff;
-	size_t		 n;
-};
-
 /* The source is the configuration's, or gone. */
 static struct rd_conf *
 compile(const struct rd_request *request, struct source *source,
@@ -121,13 +113,12 @@ directory(const struct ctl_running *r)
 	return d[0] != '\0' ? d : NULL;
 }
 
-/* By its own name: files are looked for beside it. What they hold was read
- * long ago, and is not asked for again. */
+/* By its own name: files are looked for beside it. */
 static struct rd_conf *
-compile_running(const struct ctl_running *r, struct diag *diag)
+compile_running(const struct ctl_running *r, bool files, struct diag *diag)
 {
 	const struct rd_request request = { .file = r->request->file,
-	    .directory = directory(r) };
+	    .directory = directory(r), .files = files };
 	struct source *source = source_gather(environ);
 	const char *path = request.file;
 
@@ -142,15 +133,39 @@ compile_running(const struct ctl_running *r, struct diag *diag)
 	return compile(&request, source, diag);
 }
 
+/* The engine has its own errors. */
+static bool
+engine_good(const struct rd_conf *conf, struct diag *diag)
+{
+	struct compiled c = { .arena = arena_new() };
+	bool good;
+
+	if (c.arena == NULL) {
+		diag_error(diag, NULL, "%s", strerror(ENOMEM));
+		return false;
+	}
+	good = rd_engine(&c, conf, diag);
+	if (c.worker_free != NULL)
+		c.worker_free(c.worker);
+	arena_free(c.arena);
+	return good;
+}
+
 static struct rd_conf *
-compile_file(const struct plan *p, struct diag *diag)
+compile_file(const struct ctl_plan *p, struct diag *diag)
 {
 	const struct ctl_running *r = p->running;
 	const struct rd_request request = { .file = p->file,
 	    .directory = directory(r), .macros = r->macros,
 	    .nmacros = r->request->nmacros, .files = true };
 
-	return compile(&request, source_gather(environ), diag);
+	struct rd_conf *conf = compile(&request, source_gather(environ),
+	    diag);
+
+	if (conf == NULL || engine_good(conf, diag))
+		return conf;
+	rd_conf_unref(conf);
+	return NULL;
 }
 
 /* ---- what is wrong ---- */
@@ -172,7 +187,7 @@ error_cb(void *ctx, const struct diag_place *place, const char *text)
 }
 
 static int
-fail_diag(const struct plan *p, struct diag *diag)
+fail_diag(const struct ctl_plan *p, struct diag *diag)
 {
 	struct listing l = { 0 };
 
@@ -186,7 +201,7 @@ fail_diag(const struct plan *p, struct diag *diag)
 }
 
 static int
-fail(const struct plan *p, const char *what)
+fail(const struct ctl_plan *p, const char *what)
 {
 	struct listing l = { 0 };
 
@@ -257,7 +272,7 @@ change_json(const struct rd_change *c, bool first)
 static void
 change_cb(void *ctx, const struct rd_change *c)
 {
-	struct plan *p = ctx;
+	struct ctl_plan *p = ctx;
 
 	if (p->json)
 		change_json(c, p->n == 0);
@@ -277,18 +292,17 @@ renumbered(const struct rd_diff *d)
 }
 
 static void
-end_text(const struct rd_diff *d)
+end_text(const struct ctl_plan *p, const struct rd_diff *d)
 {
 	const struct rd_diff_count *l = &d->of[RD_DIFF_LISTENER];
 	const struct rd_diff_count *h = &d->of[RD_DIFF_HOST];
 	size_t n = renumbered(d);
 
-	if (d->changes == 0 && n == 0) {
+	if (p->n == 0 && n == 0) {
 		printf("no changes\n");
 		return;
 	}
-	printf("%zu %s\n", d->changes, d->changes == 1 ? "change" :
-	    "changes");
+	printf("%zu %s\n", p->n, p->n == 1 ? "change" : "changes");
 	printf("listeners: %zu kept, %zu added, %zu removed\n", l->kept,
 	    l->added, l->removed);
 	printf("hosts: %zu keep their state, %zu checked at once, "
@@ -299,12 +313,12 @@ end_text(const struct rd_diff *d)
 }
 
 static void
-end_json(const struct rd_diff *d)
+end_json(const struct ctl_plan *p, const struct rd_diff *d)
 {
 	const struct rd_diff_count *l = &d->of[RD_DIFF_LISTENER];
 	const struct rd_diff_count *h = &d->of[RD_DIFF_HOST];
 
-	printf("%s],\"errors\":[],\n", d->changes > 0 ? "\n" : "");
+	printf("%s],\"errors\":[],\n", p->n > 0 ? "\n" : "");
 	printf("\"listeners\":{\"kept\":%zu,\"added\":%zu,\"removed\":%zu},"
 	    "\n", l->kept, l->added, l->removed);
 	printf("\"hosts\":{\"kept\":%zu,\"checked\":%zu,\"removed\":%zu},\n",
@@ -314,33 +328,86 @@ end_json(const struct rd_diff *d)
 
 /* ---- all of it ---- */
 
-static int
-sides_print(struct plan *p)
+/*
+ * The daemon says what it compiled, with what was in the files that it names.
+ * The same text, but another digest: one of them has changed since.
+ */
+static bool
+files_changed(const struct ctl_plan *p)
 {
+	static const uint8_t none[32];
+	const uint8_t *digest = p->running->request->digest;
+
+	return p->files && memcmp(digest, none, sizeof(none)) != 0 &&
+	    memcmp(digest, p->old->digest, sizeof(p->old->digest)) != 0;
+}
+
+int
+ctl_plan_print(struct ctl_plan *p)
+{
+	static const struct rd_change files = { .kind = RD_DIFF_GLOBAL,
+	    .name = "", .option = "files", .old = "as they were read",
+	    .new = "as they are", .effect = RD_EFFECT_SESSIONS };
+	struct rd_diff diff;
+
 	if (p->json)
 		printf("{\"changes\":[");
-	if (!rd_diff(p->old, p->new, change_cb, p, &p->diff)) {
+	if (files_changed(p))
+		change_cb(p, &files);
+	if (!rd_diff(p->old, p->new, change_cb, p, &diff)) {
 		fprintf(stderr, "relayctl: %s\n", strerror(ENOMEM));
 		return 1;
 	}
 	if (p->json)
-		end_json(&p->diff);
+		end_json(p, &diff);
 	else
-		end_text(&p->diff);
+		end_text(p, &diff);
 	return 0;
 }
 
-/* Of what is in force the daemon has said nothing when it read it that could
- * not be said here again: names may have gone, files moved. */
-static int
-old_compile(struct plan *p)
+bool
+ctl_plan_by_name(const struct ctl_plan *p)
 {
-	struct diag *diag = diag_new();
+	for (size_t i = 0; i < p->old->nhosts; i++)
+		if (p->old->hosts[i]->by_name)
+			return true;
+	return false;
+}
+
+void
+ctl_plan_host(struct ctl_plan *p, const struct ctl_host *row)
+{
+	struct rd_host *h;
+	unsigned port;
+
+	if (row->id == 0 || row->id > p->old->nhosts)
+		return;
+	h = p->old->hosts[row->id - 1];
+	if (!h->by_name || strcmp(h->name, row->name) != 0 ||
+	    (row->addr.family != AF_INET && row->addr.family != AF_INET6))
+		return;
+	port = net_port(&h->addr);
+	net_name_addr(&row->addr, &h->addr);
+	net_set_port(&h->addr, port);
+}
+
+/*
+ * First with its files. If they are not what they should be any more, which
+ * concerns nobody who has read them, without.
+ */
+static int
+old_compile(struct ctl_plan *p)
+{
+	struct diag *strict = diag_new(), *diag = diag_new();
 	char text[256] = "no memory", why[512];
 
-	p->old = compile_running(p->running, diag);
+	p->old = compile_running(p->running, true, strict);
+	p->files = p->old != NULL;
+	if (p->old == NULL)
+		p->old = compile_running(p->running, false, diag);
 	if (p->old == NULL && diag != NULL)
 		diag_first(diag, text, sizeof(text));
+	diag_free(strict);
 	diag_free(diag);
 	if (p->old != NULL)
 		return 0;
@@ -350,7 +417,7 @@ old_compile(struct plan *p)
 }
 
 static int
-new_compile(struct plan *p)
+new_compile(struct ctl_plan *p)
 {
 	struct diag *diag = diag_new();
 	int status = 0;
@@ -367,23 +434,26 @@ new_compile(struct plan *p)
 }
 
 int
-ctl_plan_print(const struct ctl_running *running, const char *file,
-    bool json)
+ctl_plan_compile(struct ctl_plan *p, const struct ctl_running *running,
+    const char *file, bool json)
 {
-	struct plan p = { .running = running, .json = json,
-	    .file = daemon_path(file) };
 	int status;
 
-	if (p.file == NULL)
-		return fail(&p, strerror(errno));
+	*p = (struct ctl_plan){ .running = running, .json = json,
+	    .file = daemon_path(file) };
+	if (p->file == NULL)
+		return fail(p, strerror(errno));
 	if (running->request == NULL)
-		status = fail(&p, "the daemon did not tell how it was "
-		    "started");
-	else if ((status = new_compile(&p)) == 0 &&
-	    (status = old_compile(&p)) == 0)
-		status = sides_print(&p);
-	rd_conf_unref(p.new);
-	rd_conf_unref(p.old);
-	free(p.file);
-	return status;
+		return fail(p, "the daemon did not tell how it was started");
+	status = new_compile(p);
+	return status != 0 ? status : old_compile(p);
+}
+
+void
+ctl_plan_clear(struct ctl_plan *p)
+{
+	rd_conf_unref(p->new);
+	rd_conf_unref(p->old);
+	free(p->file);
+	*p = (struct ctl_plan){ 0 };
 }

@@ -128,7 +128,8 @@ text_fits(char *to, size_t size, const char *from)
 
 /* NULL: it is too long for a message. For free(). */
 static struct ctl_request *
-request_pack(const struct rd_request *q, size_t *len)
+request_pack(const struct rd_request *q, const uint8_t digest[32],
+    size_t *len)
 {
 	struct ctl_request *r;
 	size_t n = 0;
@@ -146,6 +147,7 @@ request_pack(const struct rd_request *q, size_t *len)
 		free(r);
 		return NULL;
 	}
+	memcpy(r->digest, digest, sizeof(r->digest));
 	r->nmacros = (uint32_t)q->nmacros;
 	r->length = (uint32_t)n;
 	at = (char *)(r + 1);
@@ -160,9 +162,11 @@ static void
 ask_text(struct rd_pfe *p, struct rd_client *client, unsigned type,
     const void *body)
 {
+	const struct rd_conf *conf = p->view->conf;
 	struct text *t = calloc(1, sizeof(*t));
 	size_t len;
-	struct ctl_request *r = request_pack(&p->view->conf->request, &len);
+	struct ctl_request *r = request_pack(&conf->request, conf->digest,
+	    &len);
 
 	(void)type;
 	(void)body;

@@ -97,12 +97,12 @@ fail_connect(const struct relayctl *r)
 
 /* Connected, greeted and asked: 0, else the exit status. */
 static int
-ask(struct relayctl *r, const void *body, size_t len)
+ask(struct relayctl *r, unsigned type, const void *body, size_t len)
 {
 	enum talk_result result = talk_hello(&r->talk);
 
 	if (result == TALK_OK)
-		result = talk_send(&r->talk, r->command->type, body, len);
+		result = talk_send(&r->talk, type, body, len);
 	return result == TALK_OK ? 0 : fail_talk(r, result);
 }
 
@@ -111,7 +111,7 @@ request(struct relayctl *r, const void *body, size_t len)
 {
 	if (talk_open(&r->talk, r->socket) == -1)
 		return fail_connect(r);
-	return ask(r, body, len);
+	return ask(r, r->command->type, body, len);
 }
 
 /* The next message, of a known form. 0, else the exit status. */
@@ -233,6 +233,10 @@ each(struct relayctl *r, const char *where, bool (*take)(void *ctx,
 
 		if (type == CTL_END)
 			return 0;
+		if (type == CTL_FAIL && talk_length(&r->message) > 0) {
+			reason_print(r);
+			return 1;
+		}
 		if (!take(ctx, type, r->message.body,
 		    talk_length(&r->message)))
 			return fail_message(r, where);
@@ -401,7 +405,7 @@ do_monitor(struct relayctl *r)
 	int status;
 
 	if ((status = wait_for_daemon(r)) != 0 ||
-	    (status = ask(r, NULL, 0)) != 0)
+	    (status = ask(r, r->command->type, NULL, 0)) != 0)
 		return status;
 	while ((result = talk_read(&r->talk, &r->message)) == TALK_OK) {
 		unsigned type = r->message.header.type;
@@ -426,15 +430,43 @@ running_take(void *ctx, unsigned type, const void *body, size_t len)
 	return ctl_running_take(ctx, type, body, len);
 }
 
+static bool
+host_take(void *ctx, unsigned type, const void *body, size_t len)
+{
+	(void)len;
+	if (type == CTL_HOST)
+		ctl_plan_host(ctx, body);
+	return ctl_views(type) != 0;
+}
+
+/* Names may have other addresses by now than those that are in use. */
+static int
+hosts_ask(struct relayctl *r, struct ctl_plan *plan)
+{
+	int status;
+
+	talk_close(&r->talk);
+	if (talk_open(&r->talk, r->socket) == -1)
+		return fail_connect(r);
+	status = ask(r, CTL_SHOW_SUMMARY, NULL, 0);
+	return status != 0 ? status : each(r, "summary", host_take, plan);
+}
+
 static int
 do_plan(struct relayctl *r)
 {
 	struct ctl_running running = { 0 };
+	struct ctl_plan plan = { 0 };
 	int status;
 
 	if ((status = request(r, NULL, 0)) == 0 &&
-	    (status = each(r, "plan", running_take, &running)) == 0)
-		status = ctl_plan_print(&running, r->argument, r->json);
+	    (status = each(r, "plan", running_take, &running)) == 0 &&
+	    (status = ctl_plan_compile(&plan, &running, r->argument,
+	    r->json)) == 0 && ctl_plan_by_name(&plan))
+		status = hosts_ask(r, &plan);
+	if (status == 0)
+		status = ctl_plan_print(&plan);
+	ctl_plan_clear(&plan);
 	ctl_running_clear(&running);
 	return status;
 }

@@ -120,10 +120,12 @@ def status(id_, state):
     return message("HOST_STATUS", struct.pack("=Ii", id_, state), 1)
 
 
-def request(file, directory, macros=()):
+def request(file, directory, macros=(), digest=bytes(32)):
+    """All of a digest 0: it is not looked at."""
     data = b"".join(x.encode() + b"\0" for m in macros for x in m)
     return message("REQUEST", text(file, 1024) + text(directory, 1024) +
-                   struct.pack("=II", len(macros), len(data)) + data)
+                   digest + struct.pack("=II", len(macros), len(data)) +
+                   data)
 
 
 def parts(data, size=1000):
@@ -160,7 +162,8 @@ def exactly(s, n):
 
 class Daemon:
     """Answers each connection with the messages of one answer after the
-    other; the last one serves all that follow. What was asked is kept."""
+    other; the last one serves all that follow. What was asked is kept. An
+    answer may be several, by what was asked."""
 
     def __init__(self, path, *answers, greeting=None, trickle=False,
                  hold=False):
@@ -211,6 +214,8 @@ class Daemon:
         self.asked.append(got)
         answer = (self.answers.pop(0) if len(self.answers) > 1 else
                   self.answers[0] if self.answers else [])
+        if isinstance(answer, dict):
+            answer = {T[k]: v for k, v in answer.items()}[got[0]]
         for data in answer:
             self.send(client, data)
 

@@ -844,6 +844,62 @@ def test_plan_relative_file(daemon, tmp_path):
     assert d.asked == [(ctl.T["TEXT"], b"")]
 
 
+BY_NAME = RUNNING.replace("192.0.2.1 192.0.2.2", "localhost, 192.0.2.2")
+
+
+def test_plan_of_names(daemon, tmp_path):
+    """A name whose address is another one by now is another host."""
+    file = tmp_path / "new.conf"
+    file.write_text(BY_NAME)
+    answer = {
+        "TEXT": [ctl.request(str(file), str(tmp_path)),
+                 *ctl.parts(canonical(BY_NAME, tmp_path)), ctl.END],
+        "SHOW_SUMMARY": [
+            ctl.relay(1, 8, "www"), ctl.table(1, 8, "web:80"),
+            ctl.host(1, ctl.UP, "localhost", address="192.0.2.99"),
+            ctl.host(2, ctl.UP, "192.0.2.2", address="192.0.2.98"),
+            ctl.host(3, ctl.UP, "localhost", address="192.0.2.97"),
+            ctl.END]}
+    d = daemon(answer)
+    assert good(d, "plan", file).splitlines()[:3] == [
+        "+ host localhost in web:80  checked at once",
+        "- host localhost in web:80  now", "2 changes"]
+    assert [x[0] for x in d.asked] == [ctl.T["TEXT"], ctl.T["SHOW_SUMMARY"]]
+    now = socket.getaddrinfo("localhost", 80)[0][4][0]
+    answer["SHOW_SUMMARY"][2] = ctl.host(1, ctl.UP, "localhost", address=now)
+    out = good(d, "plan", file)
+    if len({x[4][0] for x in socket.getaddrinfo("localhost", 80)}) == 1:
+        assert out == "no changes\n"
+    answer["SHOW_SUMMARY"] = [SESSIONS[0]]
+    assert "wrong message in summary: 10" in bad(d, "plan", file)
+
+
+def test_plan_of_files(daemon, tmp_path):
+    """Something that the daemon has read is not what it was."""
+    file = tmp_path / "new.conf"
+    file.write_text(RUNNING)
+    d = daemon([ctl.request(str(file), str(tmp_path), digest=32 * b"x"),
+                *ctl.parts(canonical(RUNNING, tmp_path)), ctl.END])
+    assert good(d, "plan", file) == (
+        "~ global files  as they were read -> as they are  new sessions\n"
+        "1 change\nlisteners: 1 kept, 0 added, 0 removed\n"
+        "hosts: 2 keep their state, 0 checked at once, 0 removed\n")
+    got = json.loads(good(d, "-j", "plan", file))
+    assert [x["option"] for x in got["changes"]] == ["files"]
+
+
+def test_plan_of_what_the_engine_refuses(plan):
+    r = plan("table <d> { 192.0.2.1 }\ndns protocol d { pass }\n"
+             "relay d { listen on 127.0.0.1 port 5353\nprotocol d\n"
+             "forward to <d> port 53 }\n")
+    assert r.returncode == 1 and 'relay "d"' in r.stderr
+
+
+def test_plan_reason(daemon, tmp_path):
+    d = daemon([ctl.message("FAIL", b"too long")])
+    assert bad(d, "plan", tmp_path) == "relayctl: too long\n"
+
+
 @pytest.mark.parametrize("answer, error", [
     ([ctl.END], "did not tell how it was started"),
     ([*ctl.parts(b"text"), ctl.END], "wrong message in plan: 69"),

@@ -4,6 +4,7 @@ against what a reload then does, and sessions that are over."""
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -348,6 +349,35 @@ def test_plan_of_macros_and_directory(relayd, backend, port, tmp_path):
     failed(s, "load", file)
     log = s.wait_for("more.conf.*", since=since).group()
     assert log in out
+
+
+def test_plan_of_names(relayd, backend, port):
+    """Addresses of names are those in use."""
+    s = relayd(text(port, backend(lib.Echo), hosts="localhost, 127.0.0.2"))
+    s.wait_for("adding 2 hosts")
+    assert s.ctl("plan", s.file) == "no changes\n"
+
+
+@pytest.mark.tls
+def test_plan_of_a_certificate(relayd, backend, port, certs, tmp_path):
+    """Renewed under its old name: a plan tells, a reload takes it."""
+    shutil.copy(certs.ecdsa.cert, tmp_path / "c.pem")
+    shutil.copy(certs.ecdsa.key, tmp_path / "k.pem")
+    config = text(port, backend(lib.Echo), "tcp protocol t {\n"
+                  f'tls keypair "a" cert "{tmp_path}/c.pem" '
+                  f'key "{tmp_path}/k.pem"\n}}\n')
+    config = config.replace(f"port {port}\n", f"port {port} tls\n"
+                            "\tprotocol t\n")
+    s = relayd(config)
+    assert s.ctl("plan", s.file) == "no changes\n"
+    shutil.copy(certs.rsa.cert, tmp_path / "c.pem")
+    assert "cert" in s.ctl("plan", s.file, status=1)	# and its key
+    shutil.copy(certs.rsa.key, tmp_path / "k.pem")
+    assert s.ctl("plan", s.file).startswith(
+        "~ global files  as they were read -> as they are  new sessions\n"
+        "1 change\n")
+    ok(s, "reload")
+    assert s.ctl("plan", s.file) == "no changes\n"
 
 
 # ---- sessions

@@ -160,7 +160,7 @@ def test_json_plan(plan):
 def test_plan_example(plan):
     """The one of the page, as it comes."""
     shown = literals(section("Plan"))[0]
-    running = """http protocol web { pass }
+    running = """tcp protocol web { tcp backlog 20 }
 table <web> { 192.0.2.11 192.0.2.12 }
 relay www {
 	listen on 192.0.2.1 port 80
@@ -169,9 +169,9 @@ relay www {
 }
 """
     new = """prefork 5
-http protocol web {
+tcp protocol web {
 	tcp nodelay
-	pass
+	tcp backlog 20
 }
 table <web> { 192.0.2.12 retry 1, 192.0.2.13 }
 relay www {

@@ -1072,6 +1072,7 @@ text(void **state)
 	assert_int_equal(h.type, CTL_REQUEST);
 	assert_string_equal(r->file, "/r.conf");
 	assert_string_equal(r->directory, "/where");
+	assert_memory_equal(r->digest, conf->digest, sizeof(r->digest));
 	assert_int_equal(r->nmacros, 1);
 	assert_int_equal(r->length, 8);
 	assert_memory_equal(r + 1, "a\0value", 8);
