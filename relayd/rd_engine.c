@@ -523,8 +523,6 @@ config_fill(struct engine *e)
 	c->relays = arena_array(e->c->arena, conf->nrelays + 1,
 	    sizeof *c->relays);
 	c->nrelays = conf->nrelays;
-	/* behind those that tcprelay's own language numbers */
-	e->keys = 1 + (uint32_t)remotes_count(conf);
 	for (size_t i = 0; i < conf->nrelays; i++) {
 		relay_check(e, conf->relays[i]);
 		relay_fill(e, &c->relays[i], conf->relays[i], (uint32_t)i);

@@ -22,7 +22,8 @@ struct tried {
 };
 
 /* What the key process calls the key of the main certificate, those of SNI,
- * and the one for a destination. Those of relays are behind all of these. */
+ * and the one for a destination. Relays have none for destinations, and number
+ * the others one after the other. */
 static uint32_t
 key_main(const struct config_tls *tls)
 {

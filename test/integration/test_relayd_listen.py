@@ -200,6 +200,7 @@ relay "other" {{
 """, start=False, clean=False)
         s.launch()
         assert s.proc.wait(lib.TIMEOUT) == 1
+        lib.wait_until(lambda: s.ended, "the end of the log")
     assert s.grep(place(s, 'relay "other"') + ': relay "other": cannot '
                   rf'listen on 127\.0\.0\.1 port {other}: '
                   'Address already in use')
@@ -241,6 +242,7 @@ def test_not_served(relayd, backend, port, kind, tmp_path):
     assert r.returncode == 0 and "configuration OK" in r.stderr
     s.launch()
     assert s.proc.wait(lib.TIMEOUT) == 1
+    lib.wait_until(lambda: s.ended, "the end of the log")
     why = rf'relay "www": protocols of type {kind} are not served by ' \
         "this version"
     assert s.grep(place(s, 'relay "www"') + f": {why}")
@@ -269,4 +271,5 @@ relay "www" {{
     assert r.returncode == 0, r.stderr
     s.launch()
     assert s.proc.wait(lib.TIMEOUT) == 1
+    lib.wait_until(lambda: s.ended, "the end of the log")
     assert s.grep('relay "www": TLS inspection is not served by this version')

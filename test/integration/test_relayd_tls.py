@@ -370,6 +370,25 @@ relay "off" {{
     assert not resumed(off, context, session)[0]
 
 
+def test_tickets_by_reload(relayd, backend, certs, port):
+    """There are none, then there are some, then none again."""
+    b, context = backend(lib.Echo), lib.client_context(certs.ca, V13)
+
+    def works():
+        _, session = resumed(port, context, None)
+        return resumed(port, context, session)[0]
+
+    plain = conf(port, to(b), keypair(certs.ecdsa), prefork=2)
+    s = relayd(plain, relays=2)
+    assert not works()
+    for _ in range(2):
+        s.reload(conf(port, to(b), keypair(certs.ecdsa),
+                      "tls session tickets", prefork=2))
+        becomes(works, "tickets")
+        s.reload(plain)
+        becomes(lambda: not works(), "no tickets")
+
+
 # ---- towards servers
 
 def test_authorities(relayd, backend, certs, port):
@@ -638,5 +657,6 @@ def test_missing_files(relayd, certs, port, tmp_path):
                start=False, clean=False)
     s.launch()
     assert s.proc.wait(lib.TIMEOUT) == 1
+    lib.wait_until(lambda: s.ended, "the end of the log")
     assert s.grep(rf'{re.escape(str(s.file))}:\d+: cannot load keypair "gone" for relay '
                   r'"www": .*/gone.crt: No such file or directory')
