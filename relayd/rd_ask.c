@@ -21,11 +21,13 @@ static const struct kind {
     sizeof(struct tell_session) }, why = { TELL_WHY, TELL_WHY_LIST,
     CTL_WHY_ENTRY, sizeof(struct tell_why) };
 
-/* Owned by the client's work. */
+/* Owned by the client's work, or (no client) by whoever asked for a list. */
 struct rd_ask {
 	struct rd_asks		*asks;
 	struct rd_ask		*next;
 	struct rd_client	*client;
+	const struct rd_ask_sink *sink;
+	void			*sink_ctx;
 	const struct kind	*kind;
 	struct tell_ask_why	 question;	/* begins as a tell_ask does */
 	uint32_t		 token;		/* of the worker being asked;
@@ -82,13 +84,19 @@ workers_take(struct rd_ask *a, const struct board *b, uint32_t only)
 
 /* ---- asking ---- */
 
+static void	 ask_go_on(struct rd_ask *);
+
+/* The ask may be gone after that. */
 static void
 worker_over(struct rd_ask *a)
 {
 	a->token = 0;
 	a->at++;
 	ev_timer_stop(a->asks->ev, &a->timer);
-	rd_client_wake(a->client);
+	if (a->client != NULL)
+		rd_client_wake(a->client);	/* when it has read */
+	else
+		ask_go_on(a);
 }
 
 static void
@@ -119,22 +127,6 @@ worker_ask(struct rd_ask *a)
 	ev_timer_set(ev, &a->timer, LOOK, look_cb, a);
 }
 
-static bool
-ask_next(void *work, struct rd_client *client)
-{
-	struct rd_ask *a = work;
-
-	if (a->token != 0)
-		return false;		/* it is a worker's turn */
-	if (a->at < a->n) {
-		worker_ask(a);
-		return false;
-	}
-	rd_client_send(client, CTL_END, NULL, 0);
-	rd_client_done(client);
-	return false;
-}
-
 static void
 ask_end(void *work)
 {
@@ -147,22 +139,49 @@ ask_end(void *work)
 	free(a);
 }
 
+/* The next worker, or the end of it. */
+static void
+ask_go_on(struct rd_ask *a)
+{
+	const struct rd_ask_sink *sink = a->sink;
+	void *ctx = a->sink_ctx;
+
+	if (a->at < a->n) {
+		worker_ask(a);
+	} else if (a->client != NULL) {
+		rd_client_send(a->client, CTL_END, NULL, 0);
+		rd_client_done(a->client);
+	} else {
+		ask_end(a);
+		sink->over(ctx);
+	}
+}
+
+static bool
+ask_next(void *work, struct rd_client *client)
+{
+	struct rd_ask *a = work;
+
+	(void)client;
+	if (a->token == 0)
+		ask_go_on(a);
+	return false;			/* it is a worker's turn */
+}
+
 static const struct rd_work ask_work = { ask_next, ask_end };
 
-static void
-ask_begin(struct rd_asks *asks, struct rd_client *client,
-    const struct kind *kind, const struct ctl_why *about)
+/* NULL: no memory. */
+static struct rd_ask *
+ask_new(struct rd_asks *asks, const struct kind *kind,
+    const struct ctl_why *about)
 {
 	const struct board *b = role_board(asks->role);
 	struct rd_ask *a = calloc(1, sizeof(*a) +
 	    b->columns * sizeof(a->workers[0]));
 
-	if (a == NULL) {
-		rd_client_fail(client, "no memory");
-		return;
-	}
+	if (a == NULL)
+		return NULL;
 	a->asks = asks;
-	a->client = client;
 	a->kind = kind;
 	if (about != NULL) {
 		a->question.host = about->host;
@@ -174,7 +193,45 @@ ask_begin(struct rd_asks *asks, struct rd_client *client,
 	workers_take(a, b, a->question.worker);
 	a->next = asks->first;
 	asks->first = a;
+	return a;
+}
+
+static void
+ask_begin(struct rd_asks *asks, struct rd_client *client,
+    const struct kind *kind, const struct ctl_why *about)
+{
+	struct rd_ask *a = ask_new(asks, kind, about);
+
+	if (a == NULL) {
+		rd_client_fail(client, "no memory");
+		return;
+	}
+	a->client = client;
 	rd_client_work(client, &ask_work, a);
+}
+
+struct rd_ask *
+rd_ask_list(struct rd_asks *asks, const struct rd_ask_sink *sink, void *ctx)
+{
+	struct rd_ask *a = ask_new(asks, &sessions, NULL);
+
+	if (a == NULL || a->n == 0) {
+		if (a != NULL)
+			ask_end(a);
+		sink->over(ctx);
+		return NULL;
+	}
+	a->sink = sink;
+	a->sink_ctx = ctx;
+	worker_ask(a);
+	return a;
+}
+
+void
+rd_ask_cancel(struct rd_ask *a)
+{
+	if (a != NULL)
+		ask_end(a);
 }
 
 void
@@ -216,6 +273,22 @@ row_good(const struct kind *kind, const void *row)
 	return ctl_check(&h, row, false) == NULL;
 }
 
+static void
+ask_row(struct rd_ask *a, const void *row)
+{
+	struct tell_session s;
+
+	if (!row_good(a->kind, row)) {
+		log_warn("worker %u: an answer that is not readable is left "
+		    "out", (unsigned)a->workers[a->at]);
+	} else if (a->client != NULL) {
+		rd_client_send(a->client, a->kind->row, row, a->kind->size);
+	} else {
+		memcpy(&s, row, sizeof(s));
+		a->sink->row(a->sink_ctx, &s);
+	}
+}
+
 void
 rd_ask_told(struct rd_asks *asks, const struct tell *t)
 {
@@ -228,12 +301,7 @@ rd_ask_told(struct rd_asks *asks, const struct tell *t)
 		return;			/* whoever asked has gone */
 	a->heard = ev_now(asks->ev);
 	for (uint32_t i = 0; i < list.n; i++, row += a->kind->size) {
-		if (row_good(a->kind, row))
-			rd_client_send(a->client, a->kind->row, row,
-			    a->kind->size);
-		else
-			log_warn("worker %u: an answer that is not readable "
-			    "is left out", (unsigned)t->instance);
+		ask_row(a, row);
 		/* a client that does not read may be gone now, and the ask
 		 * with it */
 		if (ask_find(asks, t, list.token) != a)

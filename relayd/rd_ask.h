@@ -24,6 +24,16 @@ struct rd_asks {
 void		 rd_ask_sessions(struct rd_asks *, struct rd_client *);
 void		 rd_ask_why(struct rd_asks *, struct rd_client *,
 		    const struct ctl_why *);
+/* The same for somebody who is no client: each row, and that it is over; may
+ * be over before this returns, then NULL. */
+struct rd_ask_sink {
+	void	(*row)(void *ctx, const struct tell_session *);
+	void	(*over)(void *ctx);
+};
+struct rd_ask	*rd_ask_list(struct rd_asks *, const struct rd_ask_sink *,
+		    void *ctx);
+/* Nobody wants to know any more, and over is not called. */
+void		 rd_ask_cancel(struct rd_ask *);
 /* TELL_SESSION_LIST, TELL_WHY_LIST, found good by rd_tell_good(). */
 void		 rd_ask_told(struct rd_asks *, const struct tell *);
 

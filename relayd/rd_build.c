@@ -249,11 +249,6 @@ rd_global_agentx(struct rd_build *b, const struct rd_word *context,
 		path_text = arena_printf(b->arena, " path %s",
 		    rd_quoted(b, path));
 	}
-#ifndef HAVE_NETSNMP
-	if (!b->broken)
-		rd_warn(b, place, "\"agentx\" is not supported on this system "
-		    "and has no effect");
-#endif
 	rd_statement(b, "agentx%s%s", context_text, path_text);
 }
 

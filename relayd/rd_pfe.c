@@ -97,6 +97,8 @@ told_host(struct rd_pfe *p, struct tell *t)
 		return;			/* of another configuration */
 	s = (struct ctl_status){ .id = h.host, .state = h.now };
 	rd_ctl_event(p->ctl, CTL_HOST_STATUS, &s, sizeof(s));
+	if (h.old != h.now)
+		rd_agentx_host(p->agentx, &h);
 }
 
 static void
@@ -128,6 +130,17 @@ told_control(struct rd_pfe *p, struct tell *t)
 }
 
 static void
+told_agentx(struct rd_pfe *p, struct tell *t)
+{
+	int32_t error;
+	int fd = t->fd;
+
+	memcpy(&error, t->data, sizeof(error));
+	t->fd = -1;
+	rd_agentx_socket(p->agentx, error, fd);
+}
+
+static void
 told_list(struct rd_pfe *p, struct tell *t)
 {
 	rd_ask_told(&p->asks, t);
@@ -138,6 +151,7 @@ static void (*const told[RD_TELLS])(struct rd_pfe *, struct tell *) = {
 	[RD_SYNC] = told_sync,
 	[RD_RELOADED] = told_reloaded,
 	[RD_CONTROL] = told_control,
+	[RD_AGENTX_SOCKET] = told_agentx,
 	[TELL_SESSION_LIST] = told_list,
 	[TELL_WHY_LIST] = told_list,
 };
@@ -163,8 +177,11 @@ pfe_open(struct ev *ev, struct role *role)
 {
 	struct rd_pfe *p = calloc(1, sizeof(*p));
 
-	if (p == NULL || (p->ctl = rd_ctl_new(ev, asked_cb, p)) == NULL) {
+	if (p == NULL || (p->agentx = rd_agentx_new(p)) == NULL ||
+	    (p->ctl = rd_ctl_new(ev, asked_cb, p)) == NULL) {
 		log_err("pfe: %s", strerror(ENOMEM));
+		if (p != NULL)
+			free(p->agentx);
 		free(p);
 		return NULL;
 	}
@@ -204,6 +221,7 @@ pfe_config(void *ctx, struct compiled *c, struct diag *diag)
 	else if (old->head != view->head)
 		rd_view_detach(p->views, old->head);
 	rd_view_unref(old);
+	rd_agentx_config(p->agentx);
 	return 0;
 }
 
@@ -212,6 +230,7 @@ pfe_close(void *ctx)
 {
 	struct rd_pfe *p = ctx;
 
+	rd_agentx_free(p->agentx);
 	rd_ctl_free(p->ctl);
 	ev_timer_stop(p->ev, &p->tick);
 	rd_view_unref(p->view);

@@ -217,7 +217,7 @@ def test_slow(relayd, port):
                "forward to <web> port 9 check tcp }\n" +
                'table <one> { 127.0.0.1 }\nrelay "one" {\n'
                f"listen on 127.0.0.1 port {port}\n"
-               "forward to <one> port 9\n}\n", timeout=60)
+               "forward to <one> port 9\n}\n")
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
         def client(*args, **kw):
@@ -239,7 +239,9 @@ def test_slow(relayd, port):
         # what had gone out can be read, the rest never comes
         assert not [1 for _ in iter(unread.receive, None)
                     if _[0] == T["END"]]
-        assert monitor.does("POLL")
+        monitor.ask("POLL")
+        while (kind := monitor.receive()[0]) != T["OK"]:
+            assert kind in (T["SYNC"], T["HOST_STATUS"]), kind
 
 
 def test_a_crowd(relayd, port):
@@ -698,4 +700,4 @@ def test_statistics(relayd, port, backend):
     s.reload(simple(port, to, check="", head="table <more> { 127.0.0.1 }\n"
                     f"relay a {{ listen on 127.0.0.1 port {lib.free_port()}"
                     f"\nforward to <more> port {to} }}\n"))
-    assert counted()[-3:][0] == "\t        \ttotal: 7 sessions"
+    assert counted()[:1] == ["\t        \ttotal: 7 sessions"], counted()

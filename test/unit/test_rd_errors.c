@@ -573,10 +573,6 @@ static const struct row warnings[] = {
 	{ "sack", TCP("tcp no sack"), R ":2: warning: \"sack\" is not "
 	    "supported on this system and has no effect\n" },
 #endif
-#ifndef HAVE_NETSNMP
-	{ "agentx", "agentx\n" OK, R ":1: warning: \"agentx\" is not "
-	    "supported on this system and has no effect\n" },
-#endif
 	/* what replaces is no news, and a first 0 is not noticed */
 	{ "again", "table <web> { 10.0.0.1 retry 0 retry 2 }\n"
 	    RELAY("forward to <web> port 1 port 2 check tcp check icmp"),

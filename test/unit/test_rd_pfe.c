@@ -1092,16 +1092,49 @@ text(void **state)
 
 /* ---- statistics ---- */
 
-static void
-statistics(void **state)
+/* What relay `one' shows; all others show nothing. */
+static struct ctl_statistics
+counted(uint32_t id, unsigned rows)
 {
-	char name[BOARD_NAME];
-	struct board_cell *cell;
+	struct ctl_statistics found = { 0 };
 	struct ctl_header h;
 	struct answer a;
 	const void *body;
-	int fd = greeted(), row;
+	int fd = greeted();
 	unsigned seen = 0;
+
+	ask(fd, CTL_SHOW_SUMMARY, NULL, 0);
+	a = answered(fd);
+	while ((body = next(&a, &h)) != NULL) {
+		const struct ctl_statistics *s = body;
+
+		if (h.type != CTL_STATISTICS)
+			continue;
+		seen++;
+		if (s->relay && s->id == id)
+			found = *s;
+		else
+			assert_int_equal(s->total, 0);
+	}
+	assert_int_equal(seen, rows);
+	free(a.data);
+	close(fd);
+	return found;
+}
+
+static void
+statistics(void **state)
+{
+	static const char changed[] =
+	    "table <plain> { 10.0.2.1 10.0.2.2 }\n"
+	    "relay new { listen on 192.0.2.3 port 79\n"
+	    "	forward to <plain> port 8080 }\n"
+	    "relay one { listen on 192.0.2.3 port 80\n"
+	    "	forward to <plain> port 8080 }\n";
+	char name[BOARD_NAME];
+	struct board_cell *cell;
+	struct ctl_statistics s;
+	int row;
 
 	(void)state;
 	/* a worker has accepted 7 of relay one */
@@ -1116,26 +1149,20 @@ statistics(void **state)
 	fake_pfe->tick.cb(fake_pfe->tick.ctx);
 	board_add(&cell->total, 2);
 	fake_pfe->tick.cb(fake_pfe->tick.ctx);
-	ask(fd, CTL_SHOW_SUMMARY, NULL, 0);
-	a = answered(fd);
-	while ((body = next(&a, &h)) != NULL) {
-		const struct ctl_statistics *s = body;
-
-		if (h.type != CTL_STATISTICS)
-			continue;
-		seen++;
-		if (!s->relay || s->id != 1) {
-			assert_int_equal(s->total, 0);
-			continue;
-		}
-		assert_int_equal(s->total, 9);
-		assert_int_equal(s->last, 2);
-		assert_int_equal(s->last_hour, 9);
-		assert_int_equal(s->average, 2);	/* (2 + 3) / 2 */
-	}
-	assert_int_equal(seen, 3);
-	free(a.data);
-	close(fd);
+	s = counted(1, 3);
+	assert_int_equal(s.total, 9);
+	assert_int_equal(s.last, 2);
+	assert_int_equal(s.last_hour, 9);
+	assert_int_equal(s.average, 2);		/* (2 + 3) / 2 */
+	/* the same relay by another number */
+	assert_int_equal(fake_config(compiled(changed)), 0);
+	s = counted(2, 2);
+	assert_int_equal(s.total, 9);
+	board_add(&cell->total, 1);
+	fake_pfe->tick.cb(fake_pfe->tick.ctx);
+	s = counted(2, 2);
+	assert_int_equal(s.total, 10);
+	assert_int_equal(s.last, 1);
 }
 
 int
