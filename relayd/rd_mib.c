@@ -273,7 +273,8 @@ host_table(const struct rd_conf *conf, uint32_t id)
 }
 
 static unsigned
-host_status(const struct rd_mib *m, const struct rd_table *t, const struct rd_host *h)
+host_status(const struct rd_mib *m, const struct rd_table *t,
+    const struct rd_host *h)
 {
 	unsigned state = rd_view_host_state(m->view, t, h);
 
