@@ -17,6 +17,9 @@ import pytest
 
 import lib
 import rd
+import test_syslog as syslog
+
+dev = syslog.dev
 
 ROOT = os.getuid() == 0
 
@@ -316,6 +319,41 @@ def test_many_options(relayd, backend, port):
     lib.echo_once(port)
     s.reload(relay("$port", echo.port))
     lib.echo_once(port)
+
+
+@rd.needed
+def test_syslog(conf, backend, place, port, dev):
+    """In the background everything goes there, also what processes say that
+    cannot reach it any more from where they are."""
+    directory, sock = dev
+    echo = backend(lib.Echo)
+    f = conf("prefork 1\nlog connection\n" + relay(port, echo.port))
+    status, lines = run("-v", "-f", f, directory=place, wrap=[
+        "unshare", "-m", "sh", "-c", syslog.ENTER, "sh", directory])
+    found = parent_in(place)
+    got = []
+    try:
+        assert (status, lines, len(found)) == (0, [], 1)
+
+        def has(text):
+            got.extend(syslog.lines(sock))
+            return [x for x in got if re.search(text, x[3])]
+        lib.wait_until(lambda: has("relay_launch: running relay www"),
+                       "the worker")
+        lib.echo_once(port)
+        lib.wait_until(lambda: has("relay www, session 1 "), "a session")
+        os.kill(found[0], signal.SIGTERM)
+        lib.wait_until(lambda: has("parent terminating"), "its end")
+    finally:
+        for pid in found:
+            if lib.alive(pid):
+                os.kill(pid, signal.SIGKILL)
+    for title in "hce", "pfe", "ca", "relay":
+        assert has(f"^{title} exiting, pid")
+    assert {(x[0], x[2]) for x in got} == {(syslog.FACILITIES["daemon"],
+                                            "relayd")}
+    levels = {x[1] for x in got}
+    assert levels <= {syslog.LEVELS["info"], syslog.LEVELS["debug"]}, got
 
 
 # ---- what this version does not do
