@@ -5,6 +5,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
@@ -368,9 +369,19 @@ cells_settle(struct hce *h)
 	}
 }
 
+/* ---- raw sockets ---- */
+
+static void
+sockets_close(const int fds[static CHECK_SOCKETS])
+{
+	for (unsigned i = 0; i < CHECK_SOCKETS; i++)
+		if (fds[i] != -1)
+			close(fds[i]);
+}
+
 /* A host by ICMP of an address family without its sockets; NULL. */
 static const struct rd_host *
-host_lacking(const struct hce *h, const struct rd_conf *conf)
+host_lacking(const int fds[static CHECK_SOCKETS], const struct rd_conf *conf)
 {
 	for (size_t i = 0; i < conf->ntables; i++) {
 		const struct rd_table *t = conf->tables[i];
@@ -380,32 +391,43 @@ host_lacking(const struct hce *h, const struct rd_conf *conf)
 		for (size_t k = 0; k < t->nhosts; k++) {
 			bool six = t->hosts[k].addr.sa.sa_family == AF_INET6;
 
-			if (h->sockets[six ? CHECK_SEND6 : CHECK_SEND4] == -1 ||
-			    h->sockets[six ? CHECK_RECV6 : CHECK_RECV4] == -1)
+			if (fds[six ? CHECK_SEND6 : CHECK_SEND4] == -1 ||
+			    fds[six ? CHECK_RECV6 : CHECK_RECV4] == -1)
 				return &t->hosts[k];
 		}
 	}
 	return NULL;
 }
 
-/* Only who needs raw sockets is to miss them. What is checked already goes on
- * without them: those hosts are down. */
-static int
-sockets_check(const struct hce *h, const struct rd_conf *conf,
-    struct diag *diag)
+/* Only who needs raw sockets is to miss them. */
+bool
+rd_hce_able(const struct rd_conf *conf, char *error, size_t size)
+{
+	const struct rd_host *host;
+	int fds[CHECK_SOCKETS], why;
+
+	why = check_open(fds) ? 0 : errno;
+	host = why != 0 ? host_lacking(fds, conf) : NULL;
+	sockets_close(fds);
+	if (host == NULL)
+		return true;
+	snprintf(error, size, "%s:%u: host %s: no raw sockets for check "
+	    "icmp: %s", host->place.file, host->place.line, host->name,
+	    strerror(why));
+	return false;
+}
+
+/* The parent has found them possible. A process that misses them all the same
+ * is better than none: those hosts are down. */
+static void
+sockets_check(const struct hce *h, const struct rd_conf *conf)
 {
 	const struct rd_host *host;
 
-	if (h->sockets_error == 0 || (host = host_lacking(h, conf)) == NULL)
-		return 0;
-	if (h->check == NULL) {
-		diag_error(diag, &host->place, "host %s: no raw sockets for "
-		    "check icmp: %s", host->name, strerror(h->sockets_error));
-		return -1;
-	}
-	log_err("host %s: no raw sockets for check icmp: %s", host->name,
-	    strerror(h->sockets_error));
-	return 0;
+	if (h->sockets_error != 0 &&
+	    (host = host_lacking(h->sockets, conf)) != NULL)
+		log_err("host %s: no raw sockets for check icmp: %s",
+		    host->name, strerror(h->sockets_error));
 }
 
 /* ---- the process ---- */
@@ -451,8 +473,7 @@ hce_config(void *ctx, struct compiled *c, struct diag *diag)
 {
 	struct hce *h = ctx;
 
-	if (sockets_check(h, rd_conf_of(c), diag) == -1)
-		return -1;
+	sockets_check(h, rd_conf_of(c));
 	h->loud = h->loud || log_debug_bits != 0;
 	if (config_adopt(h, c) == -1) {
 		diag_fail(diag, NULL, EXIT_FAILURE, "health checks: %s",
@@ -524,14 +545,6 @@ hce_tell(void *ctx, struct tell *t)
 }
 
 static void
-sockets_close(struct hce *h)
-{
-	for (unsigned i = 0; i < CHECK_SOCKETS; i++)
-		if (h->sockets[i] != -1)
-			close(h->sockets[i]);
-}
-
-static void
 hce_close(void *ctx)
 {
 	struct hce *h = ctx;
@@ -539,7 +552,7 @@ hce_close(void *ctx)
 	if (h->check != NULL)
 		check_free(h->check);	/* with the sockets */
 	else
-		sockets_close(h);
+		sockets_close(h->sockets);
 	if (h->board != NULL && role_board(h->role)->head == h->board)
 		cells_drop(h->cells, h->ncells);
 	else

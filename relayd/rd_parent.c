@@ -281,6 +281,8 @@ parent_prepare(void *ctx, struct compiled *c, char *error, size_t size)
 	struct parent *p = ctx;
 	const char *path = rd_conf_of(c)->socket;
 
+	if (!rd_hce_able(rd_conf_of(c), error, size))
+		return -1;
 	/* whoever removed its file wants it back */
 	if ((p->control.path == NULL || strcmp(p->control.path, path) != 0 ||
 	    !rd_sock_there(&p->control)) &&

@@ -84,4 +84,9 @@ bool	 rd_tell_good(const struct tell *, enum rd_role us);
 extern const struct role_ops rd_hce_ops, rd_pfe_ops, rd_ca_ops;
 extern const struct parent_ops rd_parent_ops;
 
+/* With all privileges: whether hce could do what that asks of it; false: error
+ * says why not. */
+struct rd_conf;
+bool	 rd_hce_able(const struct rd_conf *, char *error, size_t size);
+
 #endif

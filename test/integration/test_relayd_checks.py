@@ -407,6 +407,37 @@ def test_icmp_silence(relayd):
                                  "unknown", "down", "0.00%"))
 
 
+NOT_RAW = ["setpriv", "--bounding-set", "-net_raw", "--inh-caps",
+           "-net_raw"]
+no_setpriv = pytest.mark.skipif(not lib.have("setpriv"), reason="no setpriv")
+
+
+@no_setpriv
+def test_no_raw_sockets(relayd):
+    """Who has no right to raw sockets needs them for check icmp alone: that
+    is refused, at the start and by a reload."""
+    with lib.Echo() as p:
+        text = quick("check tcp", p.port)
+        s = relayd(text, wrap=NOT_RAW)
+        s.wait_for(r"state unknown -> up")
+        since = s.mark()
+        s.reload(text.replace("check tcp", "check icmp"),
+                 expect="failed to load config file")
+        assert s.grep(r"service\.cfg:\d+: host 127\.0\.0\.1: no raw sockets "
+                      "for check icmp: Operation not permitted", since)
+        s.wait_for(r"check tcp .*state up -> up", None, since, 2)
+        assert not s.grep("lost child")
+
+
+@no_setpriv
+def test_no_raw_sockets_at_start(relayd):
+    s = relayd(conf("check icmp", 1), wrap=NOT_RAW, start=False, clean=False)
+    s.launch()
+    assert s.wait() == 1
+    s.wait_for(r"service\.cfg:\d+: host 127\.0\.0\.1: no raw sockets for "
+               "check icmp: Operation not permitted")
+
+
 # ---- states
 
 def quick(check, port, **kw):
