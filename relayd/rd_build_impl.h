@@ -134,6 +134,7 @@ struct rd_build {
 	size_t			 pair;		/* SIZE_MAX: none */
 	struct diag_place	 versions_place, names_place;
 	struct diag_place	*ca_places;	/* by id of the protocol */
+	const char		*ca_file, *client_ca;	/* looked into last */
 	struct rd_rule_state	 rule;
 	/* of the protocol; not in the arena, since there may be a great
 	   many, and growing leaves half of them behind */

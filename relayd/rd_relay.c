@@ -352,13 +352,41 @@ file_there(struct rd_build *b, enum source_kind kind, const char *path)
 	return true;
 }
 
+static void
+contents_error(struct rd_build *b, const struct diag_place *place,
+    const char *what, const char *error)
+{
+	rd_error(b, place, "cannot load %s for relay \"%s\": %s", what,
+	    b->relay->name, strncmp(error, "tls: ", 5) == 0 ? error + 5 :
+	    error);
+}
+
+/* Bundles are long: many relays of one protocol have it looked at once. */
+static void
+authorities_check(struct rd_build *b, const char *path, const char **last)
+{
+	struct tls_client_conf conf = { .versions = TLS_V1_2, .verify = true,
+	    .chain_only = true, .ca.name = path };
+	struct tls_client *client;
+	char error[TLS_ERROR];
+
+	if (path == NULL || !file_there(b, SOURCE_CERT, path) ||
+	    path == *last || source_file(b->source, SOURCE_CERT, path,
+	    &conf.ca.data, &conf.ca.len) == -1)
+		return;
+	*last = path;
+	if ((client = tls_client_new(&conf, error)) == NULL)
+		contents_error(b, &b->relay->place, "certificate", error);
+	tls_client_unref(client);
+}
+
 /* What is in them, as far as we are given the key. */
 static void
 contents_check(struct rd_build *b, const struct diag_place *place,
     const struct rd_keypair *pair, const struct rd_keypair_files *files)
 {
 	struct tls_keypair k = { .cert.name = files->cert,
-	    .key.name = files->key };
+	    .key.name = files->key, .ocsp.name = files->ocsp };
 	char error[TLS_ERROR], warning[TLS_ERROR];
 	const char *what = "certificate";
 
@@ -367,12 +395,13 @@ contents_check(struct rd_build *b, const struct diag_place *place,
 	    source_file(b->source, SOURCE_KEY, files->key, &k.key.data,
 	    &k.key.len) == -1)
 		return;
+	if (files->ocsp != NULL)
+		(void)source_file(b->source, SOURCE_CERT, files->ocsp,
+		    &k.ocsp.data, &k.ocsp.len);
 	if (pair != NULL)
 		what = arena_printf(b->arena, "keypair \"%s\"", pair->name);
 	if (tls_keypair_check(&k, error, warning) == -1)
-		rd_error(b, place, "cannot load %s for relay \"%s\": %s",
-		    what, b->relay->name, strncmp(error, "tls: ", 5) == 0 ?
-		    error + 5 : error);
+		contents_error(b, place, what, error);
 	if (warning[0] != '\0')
 		rd_warn(b, place, "%s", warning);
 }
@@ -442,9 +471,9 @@ tls_check(struct rd_build *b)
 	if (!b->request->files)
 		return;
 	if (server)
-		file_there(b, SOURCE_CERT, tls->client_ca);
+		authorities_check(b, tls->client_ca, &b->client_ca);
 	if (r->with_tls)
-		file_there(b, SOURCE_CERT, tls->ca_file);
+		authorities_check(b, tls->ca_file, &b->ca_file);
 	if (inspects && file_there(b, SOURCE_CERT, tls->ca_cert))
 		file_there(b, SOURCE_KEY, tls->ca_key);
 }

@@ -282,6 +282,8 @@ def test_staple(relayd, backend, certs, port, tmp_path):
     answer.write_bytes(b"no response")
     s.reload(expect="failed to load config file")
     assert s.grep(re.escape(f"cannot load OCSP response '{answer}'"))
+    r = lib.run(rd.RELAYD, "-n", "-f", s.file)
+    assert r.returncode == 1 and "cannot load OCSP response" in r.stderr
     answer.write_bytes(b"")		# as good as none
     s.reload()
     becomes(lambda: b"OCSP response: no response sent" in lib.s_client(
@@ -660,3 +662,20 @@ def test_missing_files(relayd, certs, port, tmp_path):
     lib.wait_until(lambda: s.ended, "the end of the log")
     assert s.grep(rf'{re.escape(str(s.file))}:\d+: cannot load keypair "gone" for relay '
                   r'"www": .*/gone.crt: No such file or directory')
+
+
+@pytest.mark.parametrize("option, forward", [
+    ("client ca", ""), ("ca file", "with tls")])
+def test_no_authorities(certs, port, tmp_path, option, forward):
+    """A check looks into them."""
+    pair, wrong = certs.ecdsa, tmp_path / "wrong.crt"
+    wrong.write_text("no certificate\n")
+    file = tmp_path / "r.conf"
+    file.write_text(conf(port, f"{forward} to 127.0.0.1 port 1",
+                         keypair(pair), f'tls {option} "{wrong}"'))
+    r = lib.run(rd.RELAYD, "-n", "-f", file)
+    assert r.returncode == 1
+    assert re.search(rf'^{re.escape(str(file))}:\d+: cannot load certificate '
+                     rf'for relay "www": cannot load authorities '
+                     rf"'{re.escape(str(wrong))}': no certificate in it$",
+                     r.stderr, re.M), r.stderr
