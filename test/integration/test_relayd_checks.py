@@ -21,6 +21,7 @@ import pytest
 import lib
 import netns
 import rd
+import test_upgrade as up
 
 pytestmark = rd.needed
 
@@ -693,13 +694,27 @@ def command(pid):
         return ""
 
 
+def test_disabled_meanwhile(relayd, place):
+    """What a check finds of a host that was disabled since is ignored, and
+    said to be."""
+    here, go = place.path / "here", place.path / "go"
+    path = place("wait", f"touch {here}\nwhile [ ! -e {go} ]; do sleep 0.05; "
+                         "done\nexit 1\n")
+    s = relayd(script_conf(path))
+    lib.wait_until(here.exists, "the script")
+    s.ctl("host", "disable", "127.0.0.1")
+    s.wait_host("127.0.0.1", "disabled")
+    go.touch()
+    s.wait_for(r"host 127\.0\.0\.1, check script \(ignoring result, host "
+               r"disabled\)$")
+    assert not s.grep(r"state unknown -> up")
+    s.ctl("host", "enable", "127.0.0.1")
+    s.ctl("poll")
+    s.wait_for(host_line("127.0.0.1", "script", "script ok", "unknown", "up",
+                         "100.00%"))
+
+
 # ---- processes and configurations that come and go
-
-def facts(s):
-    """Of hosts, as show hosts has them: name, state, checks."""
-    return {h["name"]: h for h in s.show("hosts")
-            if isinstance(h, dict) and "name" in h}
-
 
 def test_another_process(relayd):
     """hce is killed: nobody's state moves, and checks go on."""
@@ -750,6 +765,36 @@ def test_reload_keeps(relayd):
                        count=2)
             count_is(2, p, q)
         assert not s.grep(r"127\.0\.0\.1, .* state unknown", since)
+
+
+def test_upgrade_keeps(relayd, tmp_path):
+    """The next program knows what this one found: nobody is unknown for a
+    moment, and counts go on."""
+    program = tmp_path / "bin" / "relayd"
+    program.parent.mkdir()
+    shutil.copy2(rd.RELAYD, program)
+    with lib.Echo() as p, lib.Refusing() as none:
+        text = (f"interval 3600\ntimeout {LATE}\nlog state changes\n"
+                "log host checks\nprefork 1\n"
+                "table <a> { 127.0.0.1 }\ntable <b> { 127.0.0.2 retry 2 }\n"
+                f"relay r {{\n\tlisten on 127.0.0.1 port {lib.free_port()}\n"
+                f"\tforward to <a> port {p.port} check tcp\n"
+                f"\tforward to <b> port {none.port} check tcp\n}}\n")
+        s = relayd(text, program=program, relays=1)
+        s.wait_for(r"state unknown -> up")
+        s.wait_for(r"state unknown -> down")
+        since, old = s.mark(), s.one("hce")
+        up.replace(program, rd.RELAYD)
+        s.send_signal(signal.SIGHUP)
+        s.wait_for(r"reload: done", since=since)
+        lib.wait_until(lambda: len(s.named("hce")) == 1 and
+                       s.one("hce") != old, "another hce")
+        s.ctl("poll")
+        s.wait_for(r"host 127\.0\.0\.1, .* state up -> up, "
+                   r"availability 100\.00%$", since=since)
+        s.wait_for(r"host 127\.0\.0\.2, .* state down -> down, "
+                   r"availability 0\.00%$", since=since)
+        assert not s.grep(r"state unknown", since), s.log()
 
 
 def test_reload_forgets(relayd):
