@@ -557,12 +557,12 @@ test_strange(void **state)
 int
 main(void)
 {
-#define TEST(f)	cmocka_unit_test_setup_teardown(f, start, end)
+#define EACH(f)	cmocka_unit_test_setup_teardown(f, start, end)
 	static const struct CMUnitTest tests[] = {
-		TEST(test_found), TEST(test_unchecked), TEST(test_restart),
-		TEST(test_scribbled), TEST(test_late_answer),
-		TEST(test_reload), TEST(test_board), TEST(test_orders),
-		TEST(test_children), TEST(test_disabled), TEST(test_strange),
+		EACH(test_found), EACH(test_unchecked), EACH(test_restart),
+		EACH(test_scribbled), EACH(test_late_answer),
+		EACH(test_reload), EACH(test_board), EACH(test_orders),
+		EACH(test_children), EACH(test_disabled), EACH(test_strange),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
