@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import ssl
+import subprocess
 import threading
 
 import pytest
@@ -509,6 +510,81 @@ def test_proxy_header_inside(relayd, backend, certs, port):
         head = f"PROXY TCP4 127.0.0.1 127.0.0.1 {local} {port}\r\n".encode()
         c.sendall(b"after")
         assert lib.read_exact(c, len(head) + 5) == head + b"after"
+
+
+# ---- peers of other makes
+
+@contextlib.contextmanager
+def running(port, *command):
+    """A server, until it is not needed any more."""
+    with open(os.devnull) as nothing, subprocess.Popen(
+            [str(c) for c in command], stdin=subprocess.PIPE, stdout=nothing,
+            stderr=nothing) as p:
+        try:
+            lib.wait_until(lambda: not ops.refused(port), command[0])
+            yield
+        finally:
+            p.terminate()
+
+
+@pytest.mark.skipif(not lib.have("nginx") or not lib.have("curl"),
+                    reason="no nginx, or no curl")
+def test_nginx(relayd, certs, port, tmp_path):
+    """A server of its own kind on one side, curl on the other."""
+    server, size = lib.free_port(), 300000
+    (tmp_path / "file").write_bytes(lib.pattern(size))
+    tmp_path.chmod(0o755)
+    (tmp_path / "nginx.conf").write_text(f"""
+daemon off;
+master_process off;
+user root;
+pid {tmp_path}/pid;
+events {{ }}
+http {{
+	access_log off;
+	client_body_temp_path {tmp_path}/body;
+	proxy_temp_path {tmp_path}/proxy;
+	fastcgi_temp_path {tmp_path}/fastcgi;
+	uwsgi_temp_path {tmp_path}/uwsgi;
+	scgi_temp_path {tmp_path}/scgi;
+	server {{
+		listen 127.0.0.1:{server} ssl;
+		ssl_certificate {certs.ecdsa.cert};
+		ssl_certificate_key {certs.ecdsa.key};
+		root {tmp_path};
+	}}
+}}
+""")
+    with running(server, "nginx", "-p", tmp_path, "-e", tmp_path / "error",
+                 "-c", tmp_path / "nginx.conf"):
+        relayd(conf(port, f"with tls to 127.0.0.1 port {server}",
+                    keypair(certs.rsa), f'tls ca file "{certs.ca}"',
+                    prefork=2), relays=2)
+        out = tmp_path / "out"
+        for version in ("1.2", "1.3"):
+            r = lib.curl("-sS", "--cacert", certs.ca, f"--tlsv{version}",
+                         "--tls-max", version, "-o", out, "-o", out,
+                         f"https://localhost:{port}/file",
+                         f"https://localhost:{port}/file",
+                         "--resolve", f"localhost:{port}:127.0.0.1")
+            assert r.returncode == 0, r.stderr
+            assert out.read_bytes() == lib.pattern(size)
+
+
+def test_s_server(relayd, certs, port):
+    """One that wants what nobody else does."""
+    server = lib.free_port()
+    with running(server, "openssl", "s_server", "-accept",
+                 f"127.0.0.1:{server}", "-cert", certs.rsa.cert, "-key",
+                 certs.rsa.key, "-tls1_2", "-cipher",
+                 "ECDHE-RSA-CHACHA20-POLY1305", "-groups", "P-384",
+                 "-quiet", "-www"):
+        relayd(conf(port, f"with tls to 127.0.0.1 port {server}", tls=""))
+        with lib.connect(port) as c:
+            c.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            got = lib.read_all(c)
+        assert b"ECDHE-RSA-CHACHA20-POLY1305" in got
+        assert b"secp384r1" in got
 
 
 # ---- private keys
