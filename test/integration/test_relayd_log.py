@@ -211,6 +211,28 @@ def test_looping(relayd, port):
     assert len(found(s)) == 1
 
 
+def test_nat_lookup(relayd, port):
+    """Nobody has translated this connection."""
+    s = relayd(conf(port, forward="forward to nat lookup",
+                    log="log connection errors"))
+    with lib.connect(port) as c, contextlib.suppress(OSError):
+        assert lib.read_all(c) == b""
+    one(s, "www", 1, 1, "127.0.0.1", "", 0, "session NAT lookup failed")
+
+
+@pytest.mark.skipif(not lib.have_ipv6(), reason="no IPv6")
+def test_bindany(relayd, backend, port):
+    """A client's address that no socket to that server can have."""
+    server = backend(lib.Echo, host="::1")
+    s = relayd(conf(port, log="log connection errors", forward=f"transparent "
+                    f"forward to ::1 port {server.port}"))
+    with lib.connect(port) as c, contextlib.suppress(OSError):
+        assert lib.read_all(c) == b""
+    one(s, "www", 1, 1, "127.0.0.1", "::1", server.port,
+        "bindany failed, invalid socket")
+    assert server.connections == 0
+
+
 @pytest.mark.skipif(not lib.have_ipv6(), reason="no IPv6")
 def test_ipv6(relayd, backend, port, splice):
     """No brackets, also in front of the port."""
@@ -374,6 +396,32 @@ def test_tls_timeout(relayd, backend, certs, port):
     with lib.connect(port) as c, contextlib.suppress(OSError):
         assert lib.read_all(c) == b""
     one(s, "www", 1, 1, "127.0.0.1", "", 0, "TLS handshake timeout")
+
+
+@pytest.mark.tls
+def test_tls_error_of_the_server(relayd, backend, port):
+    """A server without TLS; its address is in the line."""
+    server = backend(lib.Recorder, b"220 mail ESMTP\r\n")
+    s = relayd(conf(port, log="log connection errors", forward=f"forward with "
+                    f"tls to 127.0.0.1 port {server.port}"))
+    with lib.connect(port) as c, contextlib.suppress(OSError):
+        assert lib.read_all(c) == b""
+    s.wait_for(r"^relay www, session 1 \(1 active\), 0, 127\.0\.0\.1 -> "
+               r"127\.0\.0\.1:%d, TLS handshake error: \S.*$" % server.port)
+    assert len(found(s)) == 1
+
+
+@pytest.mark.tls
+def test_tls_timeout_of_the_server(relayd, backend, port):
+    """A server that says nothing at all."""
+    server = backend(lib.Recorder)
+    s = relayd(conf(port, timeout=1, log="log connection errors",
+                    forward=f"forward with tls to 127.0.0.1 port "
+                    f"{server.port}"))
+    with lib.connect(port) as c, contextlib.suppress(OSError):
+        assert lib.read_all(c) == b""
+    one(s, "www", 1, 1, "127.0.0.1", "127.0.0.1", server.port,
+        "TLS handshake timeout")
 
 
 @pytest.mark.tls
