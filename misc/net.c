@@ -57,20 +57,50 @@ parse_quad(const char *text, uint8_t ip[4])
 	return *text == '\0';
 }
 
-/* The part behind '%': an interface, by name or number. */
-static bool
-parse_scope(const char *text, uint32_t *scope)
+/* An interface, by name or number. */
+uint32_t
+net_scope(const char *text)
 {
-	uint64_t n = 0;
+	uint64_t n = if_nametoindex(text);
 	const char *p;
 
-	*scope = if_nametoindex(text);
-	if (*scope != 0)
-		return true;
+	if (n != 0)
+		return (uint32_t)n;
 	for (p = text; *p >= '0' && *p <= '9' && n <= UINT32_MAX; p++)
 		n = n * 10 + (uint64_t)(*p - '0');
-	*scope = (uint32_t)n;
-	return p != text && *p == '\0' && n > 0 && n <= UINT32_MAX;
+	return p != text && *p == '\0' && n <= UINT32_MAX ? (uint32_t)n : 0;
+}
+
+static struct scope {
+	uint32_t	index;		/* 0: unused */
+	char		name[IF_NAMESIZE];
+} scopes[8];
+
+void
+net_scope_learn(uint32_t index, const char *name)
+{
+	static unsigned next;
+	struct scope *to = NULL;
+
+	for (size_t i = 0; i < sizeof(scopes) / sizeof(scopes[0]); i++)
+		if (scopes[i].index == index)
+			to = &scopes[i];
+	if (to == NULL)
+		to = &scopes[next++ % (sizeof(scopes) / sizeof(scopes[0]))];
+	to->index = index;
+	snprintf(to->name, sizeof(to->name), "%s", name);
+}
+
+/* "" if nobody knows. */
+static const char *
+scope_name(uint32_t index, char name[static IF_NAMESIZE])
+{
+	if (if_indextoname(index, name) != NULL)
+		return name;
+	for (size_t i = 0; i < sizeof(scopes) / sizeof(scopes[0]); i++)
+		if (scopes[i].index == index)
+			return scopes[i].name;
+	return "";
 }
 
 static bool
@@ -86,8 +116,8 @@ parse_ip6(const char *text, struct sockaddr_in6 *in6)
 	ip[n] = '\0';
 	if (inet_pton(AF_INET6, ip, &in6->sin6_addr) != 1)
 		return false;
-	return percent == NULL || parse_scope(percent + 1,
-	    &in6->sin6_scope_id);
+	return percent == NULL ||
+	    (in6->sin6_scope_id = net_scope(percent + 1)) != 0;
 }
 
 bool
@@ -306,7 +336,8 @@ text_none(char buf[static NET_TEXT])
 const char *
 net_name_ip_text(const struct net_name *n, char buf[static NET_TEXT])
 {
-	char scope[IF_NAMESIZE];
+	char room[IF_NAMESIZE];
+	const char *scope;
 	size_t used;
 
 	if (n->family != AF_INET && n->family != AF_INET6)
@@ -316,7 +347,8 @@ net_name_ip_text(const struct net_name *n, char buf[static NET_TEXT])
 	if (n->scope == 0)
 		return buf;
 	used = strlen(buf);
-	if (if_indextoname(n->scope, scope) != NULL)
+	scope = scope_name(n->scope, room);
+	if (*scope != '\0')
 		snprintf(buf + used, NET_TEXT - used, "%%%s", scope);
 	else
 		snprintf(buf + used, NET_TEXT - used, "%%%u",

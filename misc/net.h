@@ -70,6 +70,12 @@ const char *net_name_ip_text(const struct net_name *,
 void	 net_name_set(struct net_name *, const struct sockaddr *, socklen_t);
 void	 net_name_addr(const struct net_name *, struct net_addr *);
 
+/* What an interface is called, for where the system does not say, or may not
+ * be asked: a few of them are remembered. */
+void	 net_scope_learn(uint32_t index, const char *name);
+/* The number behind '%', by name or number; 0: none. */
+uint32_t net_scope(const char *text);
+
 /* Non-blocking, close-on-exec. -1, errno. peer may be NULL. */
 int	 net_socket(int family, int type, int protocol);
 int	 net_accept(int fd, struct net_addr *peer);

@@ -171,6 +171,12 @@ int		 source_host(struct source *, const char *name,
  */
 int		 source_interface(struct source *, const char *name,
 		    struct net_addr **);
+/*
+ * The number of an interface that is given by name or number, for what stands
+ * behind '%'; 0: there is none. Its name is shown by those, too, who may not
+ * ask the system (net_scope_learn).
+ */
+uint32_t	 source_scope(struct source *, const char *name);
 /* Of the protocols database; -1: unknown. */
 int		 source_protocol(struct source *, const char *name,
 		    int *number);

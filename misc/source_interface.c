@@ -1,5 +1,5 @@
 /*
- * The bundle: addresses of the machine's own interfaces.
+ * The bundle: the machine's own interfaces, their addresses and numbers.
  */
 #include <sys/types.h>
 #include <sys/socket.h>
@@ -121,4 +121,35 @@ source_interface(struct source *s, const char *name, struct net_addr **addrs)
 	if (fresh)
 		gather(s, r, name);
 	return source_ips(s, r, addrs);
+}
+
+/* ---- what stands behind '%' ---- */
+
+struct scope {
+	uint32_t	index;
+	char		name[IF_NAMESIZE];	/* "": the system has none */
+};
+
+uint32_t
+source_scope(struct source *s, const char *name)
+{
+	struct scope scope = { .index = 0 };
+	bool fresh;
+	struct record *r = source_record_get(s, RECORD_SCOPE, name, &fresh);
+
+	if (r == NULL)
+		return 0;
+	if (fresh && (scope.index = net_scope(name)) != 0) {
+		if (if_indextoname(scope.index, scope.name) == NULL)
+			scope.name[0] = '\0';
+		source_record_set(s, r, &scope, sizeof scope);
+	}
+	if (r->len != sizeof scope)
+		return 0;
+	memcpy(&scope, r->data, sizeof scope);
+	if (memchr(scope.name, '\0', sizeof scope.name) == NULL)
+		return 0;
+	if (scope.name[0] != '\0')
+		net_scope_learn(scope.index, scope.name);
+	return scope.index;
 }

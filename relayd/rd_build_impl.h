@@ -184,7 +184,8 @@ bool	 rd_port_take(struct rd_build *, const struct rd_port *,
 	    unsigned *port);
 bool	 rd_port_range(struct rd_build *, const struct rd_port *,
 	    unsigned *low, unsigned *high);
-bool	 rd_numeric(const char *text, struct net_addr *);
+bool	 rd_numeric(struct rd_build *, const char *text,
+	    struct net_addr *);
 /* All addresses, in the order of 1.14; 0: not resolvable. */
 size_t	 rd_addresses(struct rd_build *, const char *text,
 	    const struct net_addr **, bool *by_name);

@@ -196,7 +196,7 @@ map_take(struct rd_build *b, const struct rd_forward *f, const char **text)
 	if (f->map != RD_MAP_INET6)
 		return true;
 	*text = arena_printf(b->arena, " inet6 %s", rd_bare(b, &f->prefix));
-	if (rd_numeric(f->prefix.text, &r->map_prefix) &&
+	if (rd_numeric(b, f->prefix.text, &r->map_prefix) &&
 	    r->map_prefix.sa.sa_family == AF_INET6)
 		return true;
 	rd_error(b, &f->prefix.place, "\"%s\" is not an IPv6 address",

@@ -222,11 +222,27 @@ rd_port_range(struct rd_build *b, const struct rd_port *p, unsigned *low,
 
 /* ---- addresses ---- */
 
-/* Without the prefix that tells the families apart elsewhere. */
+/*
+ * Without the prefix that tells the families apart elsewhere. Only the process
+ * that gathers asks the system for interfaces: others may not be able to.
+ */
 bool
-rd_numeric(const char *text, struct net_addr *addr)
+rd_numeric(struct rd_build *b, const char *text, struct net_addr *addr)
 {
-	return strncmp(text, "inet", 4) != 0 && net_parse_ip(text, addr);
+	const char *percent = strchr(text, '%');
+	uint32_t scope;
+
+	if (strncmp(text, "inet", 4) == 0)
+		return false;
+	if (percent == NULL)
+		return net_parse_ip(text, addr);
+	scope = source_scope(b->source, percent + 1);
+	if (scope == 0 || !net_parse_ip(arena_strndup(b->arena, text,
+	    (size_t)(percent - text)), addr) ||
+	    addr->sa.sa_family != AF_INET6)
+		return false;
+	addr->in6.sin6_scope_id = scope;
+	return true;
 }
 
 /*
@@ -251,7 +267,7 @@ rd_addresses(struct rd_build *b, const char *text,
 	int n;
 
 	*by_name = false;
-	if (rd_numeric(text, &one)) {
+	if (rd_numeric(b, text, &one)) {
 		found = arena_alloc(b->arena, sizeof *found);
 		*found = one;
 		*addrs = found;

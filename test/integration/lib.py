@@ -514,7 +514,9 @@ class Backend:
             self.port = port or free_port()
             self.sock = socket.socket(family)
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self.sock.bind((host, self.port))
+            # a pair would have no scope
+            self.sock.bind(socket.getaddrinfo(host, self.port, family,
+                                              socket.SOCK_STREAM)[0][4])
         self.prepare()
         self.sock.listen(backlog)
         self.thread = threading.Thread(target=self._accept, daemon=True)

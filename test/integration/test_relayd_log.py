@@ -14,6 +14,7 @@ import time
 import pytest
 
 import lib
+import netns
 import rd
 import stage
 from test_syslog import ENTER, FACILITIES, LEVELS, dev, lines  # noqa: F401
@@ -240,6 +241,21 @@ def test_ipv6(relayd, backend, port, splice):
     s = relayd(conf(port, server, splice=splice, listen="::1"))
     lib.echo_once(port, host="::1")
     one(s, "www", 1, 1, "::1", "::1", server.port, "done")
+
+
+@pytest.mark.skipif(not lib.have_ipv6(), reason="no IPv6")
+def test_scope(relayd, backend, port, splice):
+    """Local addresses are shown with their interface, by processes that could
+    not ask for its name."""
+    with netns.Netns("ip link set lo up; ip link add d0 type veth peer name "
+                     "d1; ip link set d1 up; ip link set d0 up; "
+                     "ip addr add fe80::1/64 dev d0 nodad") as n, n.inside():
+        server = backend(lib.Echo, host="fe80::1%d0")
+        s = relayd(conf(port, server, splice=splice, listen="fe80::1%d0"),
+                   wrap=n.wrap)
+        lib.echo_once(port, host="fe80::1%d0")
+        one(s, "www", 1, 1, "fe80::1%d0", "fe80::1%d0", server.port, "done")
+        assert s.stop() == 0
 
 
 def test_active_and_ids(relayd, backend, port):

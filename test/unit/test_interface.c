@@ -199,6 +199,58 @@ test_protocols(void **state)
 	source_free(again);
 }
 
+/* By name and by number; who only replays does not ask, and still knows. */
+static void
+test_scopes(void **state)
+{
+	struct source *s = gather(), *again;
+	unsigned lo = if_nametoindex("lo");
+	char number[16], text[NET_TEXT], want[NET_TEXT];
+	struct net_name n = { .family = AF_INET6, .ip = { 0xfe, 0x80 } };
+	int fd, secrets;
+
+	(void)state;
+	if (lo == 0) {
+		source_free(s);
+		skip();			/* it has another name here */
+	}
+	snprintf(number, sizeof(number), "%u", lo);
+	assert_int_equal(source_scope(s, "lo"), lo);
+	assert_int_equal(source_scope(s, number), lo);
+	assert_int_equal(source_scope(s, "nosuch"), 0);
+	assert_int_equal(source_scope(s, ""), 0);
+	assert_int_equal(source_scope(s, "0"), 0);
+	assert_int_equal(source_scope(s, "4294967296"), 0);
+	/* a number needs nobody behind it */
+	assert_int_equal(source_scope(s, "4000000000"), 4000000000);
+	assert_int_equal(source_save(s, &fd, &secrets), 0);
+	assert_non_null(again = source_replay(fd, secrets));
+	close(fd);
+	source_free(s);
+	assert_int_equal(source_scope(again, "lo"), lo);
+	assert_int_equal(source_scope(again, number), lo);
+	assert_int_equal(source_scope(again, "4000000000"), 4000000000);
+	assert_int_equal(source_scope(again, "nosuch"), 0);
+	assert_int_equal(source_scope(again, "1"), number[0] == '1' &&
+	    number[1] == '\0' ? 1 : 0);
+	source_free(again);
+
+	/* what the system does not know is called as it was learned */
+	n.scope = 4000000000;
+	assert_string_equal(net_name_ip_text(&n, text), "fe80::%4000000000");
+	net_scope_learn(n.scope, "gone0");
+	assert_string_equal(net_name_ip_text(&n, text), "fe80::%gone0");
+	net_scope_learn(n.scope, "gone1");
+	assert_string_equal(net_name_ip_text(&n, text), "fe80::%gone1");
+	for (uint32_t i = 1; i < 20; i++) {
+		snprintf(want, sizeof(want), "gone%u", i);
+		net_scope_learn(4000000000 + i, want);
+		n.scope = 4000000000 + i;
+		snprintf(want, sizeof(want), "fe80::%%gone%u", i);
+		assert_string_equal(net_name_ip_text(&n, text), want);
+	}
+}
+
 int
 main(void)
 {
@@ -207,6 +259,7 @@ main(void)
 		cmocka_unit_test(test_loopback),
 		cmocka_unit_test(test_egress_here),
 		cmocka_unit_test(test_protocols),
+		cmocka_unit_test(test_scopes),
 #ifdef __linux__
 		cmocka_unit_test(test_network),	/* leaves the network */
 #endif
