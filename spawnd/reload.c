@@ -497,8 +497,8 @@ master_reload(struct master *m, const char *file,
 	m->reload->file = copy;
 	m->reload->done = done;
 	m->reload->ctx = ctx;
-	if (!(copy == NULL && upgrade_wanted(m) ? upgrade_start(m) :
-	    reload_read(m)))
+	/* no upgrade: whoever asks is to be answered by who was asked */
+	if (!reload_read(m))
 		reload_fail(m, strerror(errno));
 	return true;
 }

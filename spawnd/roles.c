@@ -801,6 +801,8 @@ watch_cb(void *ctx)
 	uint64_t now = ev_now(m->ev);
 
 	for (struct member *b = m->roles->members; b != NULL; b = b->next) {
+		if (b->pinged != 0)
+			member_read(b);		/* we may be the late ones */
 		if (b->channel.fd == -1)
 			continue;
 		if (b->pinged != 0 && now >= b->pinged + PING_WAIT) {

@@ -430,6 +430,17 @@ environ_forget(void)
 	(void)unsetenv(GIVEN_ENV);
 }
 
+/* Children are told of them in one message. */
+static bool
+options_fit(const struct start *s, const struct program *program)
+{
+	char tail[OWN_REQUEST_MAX];
+	struct conf_request request;
+
+	start_request(s, program, &request);
+	return own_request_pack(tail, sizeof(tail), &request) > 0;
+}
+
 int
 spawnd_serve(const struct program *program, struct start *s)
 {
@@ -443,6 +454,10 @@ spawnd_serve(const struct program *program, struct start *s)
 	s->self = self_path(s->argv[0], self, sizeof(self));
 	self_note(&image, s->argv[0], s->self);
 	s->image = &image;
+	if (!options_fit(s, program)) {
+		start_err("too many options");
+		return 1;
+	}
 	if ((status = adopt_read(&s->handed)) == 0)
 		status = serve(s, program);
 	return status != 0 && program->manners != NULL &&

@@ -196,6 +196,15 @@ def test_end(served, signo):
     assert not s.grep("lost child"), s.log()
 
 
+def test_end_of_who_does_not_end(served):
+    """A child that cannot see the end is ended."""
+    s, port, _ = served()
+    for title in ("hce", "relay"):
+        os.kill(s.named(title)[0], signal.SIGSTOP)
+    assert s.stop() == 0
+    assert not s.grep("lost child")
+
+
 def is_reset(sock):
     try:
         sock.settimeout(lib.TIMEOUT)
