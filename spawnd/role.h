@@ -121,8 +121,9 @@ void		 master_tell(struct master *, unsigned role,
 		    uint32_t instance, unsigned type, const void *, size_t,
 		    int fd);
 /*
- * Read file (NULL: the one of the start) and adopt it. false: a reload is
- * under way. Else done is called once, from the loop.
+ * Read file (NULL: the one of the start) and adopt it; another program file
+ * is not looked at. false: a reload is under way. Else done is called once,
+ * from the loop, unless the service ends before.
  */
 bool		 master_reload(struct master *, const char *file,
 		    void (*done)(void *ctx, bool good), void *ctx);
