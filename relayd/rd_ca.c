@@ -24,7 +24,7 @@ struct ca_peer {
 /* Keys of one configuration, and who asks for them. Owned by the process. */
 struct ca_set {
 	uint32_t		 generation;
-	struct keyproc_keys	*keys;
+	struct keyproc_keys	*keys;		/* NULL: none */
 	struct ca_peer		*peers;
 };
 
@@ -102,13 +102,15 @@ set_new(const struct compiled *c, struct diag *diag)
 {
 	struct ca_set *s = calloc(1, sizeof(*s));
 
-	if (s == NULL || (s->keys = keyproc_keys_new()) == NULL) {
+	/* a build without TLS has none */
+	if (s == NULL || ((s->keys = keyproc_keys_new()) == NULL &&
+	    errno != ENOTSUP)) {
 		free(s);
 		diag_fail(diag, NULL, EX_OSERR, "out of memory");
 		return NULL;
 	}
 	s->generation = c->generation;
-	if (config_keys_load(c, s->keys, diag) == -1) {
+	if (s->keys != NULL && config_keys_load(c, s->keys, diag) == -1) {
 		set_free(s);
 		return NULL;
 	}
@@ -170,9 +172,9 @@ ca_keys(struct ca *ca, struct tell *t)
 	if (t->len < sizeof(generation) || t->fd == -1)
 		return;
 	memcpy(&generation, t->data, sizeof(generation));
-	if ((s = set_find(ca, generation)) != NULL)
+	if ((s = set_find(ca, generation)) != NULL && s->keys != NULL)
 		peer_add(ca, s, &t->fd);
-	else
+	else if (s == NULL)
 		log_warn("a worker asks for keys of another configuration");
 }
 
