@@ -133,10 +133,13 @@ rd_view_release(struct board *b)
 
 /* ---- what was ordered ---- */
 
+/* One that follows another is off with it, also if it is new. */
 bool
 rd_view_host_on(const struct rd_view *v, const struct rd_host *h)
 {
-	return rd_board_on(v->hosts[h->id - 1].order, false);
+	return rd_board_on(v->hosts[h->id - 1].order, false) &&
+	    (h->parent == 0 ||
+	    rd_board_on(v->hosts[h->parent - 1].order, false));
 }
 
 bool

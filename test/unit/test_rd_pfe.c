@@ -624,6 +624,10 @@ orders_stay(void **state)
 	    "	forward to <new> port 80 check tcp }\n"
 	    "redirect www { listen on 192.0.2.1 port 80\n"
 	    "	forward to <web> port 80 check tcp }\n";
+	static const char family[] =
+	    "table <web> { 10.0.0.2 10.0.9.9 parent 1 }\n"
+	    "redirect www { listen on 192.0.2.1 port 80\n"
+	    "	forward to <web> port 80 check tcp }\n";
 	const struct ctl_id host = NUMBER(2), rdr = NAMED("www");
 	struct diag *d = diag_new();
 	struct compiled *c;
@@ -642,6 +646,10 @@ orders_stay(void **state)
 	assert_shows(fd, "redirect 2 www 2\n", true);
 	assert_shows(fd, "  host 2 10.0.0.2 1 in 2", true);
 	assert_shows(fd, "  host 3 10.0.0.1 64 in 2", true);
+	/* one that is new and follows another is off with it */
+	assert_int_equal(fake_config(compiled(family)), 0);
+	assert_shows(fd, "  host 2 10.0.9.9 1 in 1 parent 1", true);
+	assert_int_equal(fake_config(compiled(smaller)), 0);
 	close(fd);
 	turns(2);
 	/* a new process in the place of this one */
