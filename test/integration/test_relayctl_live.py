@@ -22,15 +22,16 @@ pytestmark = rd.needed
 FAIL = "command failed\n"
 
 
-def text(port, backend, more="", hosts="127.0.0.1 127.0.0.2", check="tcp"):
-    return f"""prefork 2
+def text(port, backend, more="", hosts="127.0.0.1 127.0.0.2", check="tcp",
+         relay="", prefork=2):
+    return f"""prefork {prefork}
 log state changes
 log connection
 table <web> {{ {hosts} }}
 {more}
 relay www {{
 	listen on 127.0.0.1 port {port}
-	forward to <web> port {backend.port} check {check}
+{relay}	forward to <web> port {backend.port} check {check}
 }}
 """
 
@@ -277,6 +278,11 @@ PLANS = {
     "hosts": dict(hosts="127.0.0.2 127.0.0.1 retry 2, 127.0.0.3"),
     "host gone": dict(hosts="127.0.0.1"),
     "check": dict(check='send "x" expect "x"'),
+    "options": dict(more="protocol t { tcp { backlog 20, nodelay } }\n",
+                    relay="\tprotocol t\n\tsession timeout 30\n"),
+    "listener": dict(relay="\tlisten on ::1 port PORT\n"),
+    "disabled": dict(relay="\tdisable\n"),
+    "global": dict(prefork=3, more="interval 20\nlog host checks\n"),
     "more": dict(more="""table <other> { 127.0.0.1 }
 relay first {
 	listen on 127.0.0.1 port PORT
@@ -297,6 +303,7 @@ def test_plan_is_what_a_reload_does(served, tmp_path, what):
     shown = s.ctl("plan", file)
     told = json.loads(s.ctl("-j", "plan", file))
     assert (shown == "no changes\n") == (what == "nothing")
+    assert shown.count("\n") >= len(told["changes"])
     before, since = checks(s), s.mark()
     ok(s, "load", file)
     kept, added, removed = map(int, s.wait_for(
@@ -306,7 +313,7 @@ def test_plan_is_what_a_reload_does(served, tmp_path, what):
                                  "removed": removed}
     # what keeps its state has been checked by now, all else at most once
     after = s.show("hosts")
-    hosts = [x for x in after if x["type"] == "host"]
+    hosts = list({x["id"]: x for x in after if x["type"] == "host"}.values())
     old = [x for x in hosts if x["checks"] >= before.get(x["name"], 99) > 0
            and x["table"] == hosts[-1]["table"]]
     assert told["hosts"]["kept"] + told["hosts"]["checked"] == len(hosts)
