@@ -340,8 +340,13 @@ class Service:
         return m
 
     def wait(self, timeout=None):
-        """Waits for the end of the master; its exit status."""
-        return self.proc.wait(timeout or TIMEOUT)
+        """Waits for the end of the master; its exit status. What it said
+        has been read then, unless others may still say something."""
+        status = self.proc.wait(timeout or TIMEOUT)
+        if not session_members(self.pid):
+            with contextlib.suppress(AssertionError):
+                wait_until(lambda: self.ended, "the end of the log", 5)
+        return status
 
     def stop(self, signo=signal.SIGTERM, timeout=None):
         """Ends the service and waits for master and workers. Returns the

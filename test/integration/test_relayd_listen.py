@@ -199,8 +199,7 @@ relay "other" {{
 }}
 """, start=False, clean=False)
         s.launch()
-        assert s.proc.wait(lib.TIMEOUT) == 1
-        lib.wait_until(lambda: s.ended, "the end of the log")
+        assert s.wait() == 1
     assert s.grep(place(s, 'relay "other"') + ': relay "other": cannot '
                   rf'listen on 127\.0\.0\.1 port {other}: '
                   'Address already in use')
@@ -241,8 +240,7 @@ def test_not_served(relayd, backend, port, kind, tmp_path):
     r = lib.run(rd.RELAYD, "-n", "-f", s.file)
     assert r.returncode == 0 and "configuration OK" in r.stderr
     s.launch()
-    assert s.proc.wait(lib.TIMEOUT) == 1
-    lib.wait_until(lambda: s.ended, "the end of the log")
+    assert s.wait() == 1
     why = rf'relay "www": protocols of type {kind} are not served by ' \
         "this version"
     assert s.grep(place(s, 'relay "www"') + f": {why}")
@@ -270,6 +268,5 @@ relay "www" {{
     r = lib.run(rd.RELAYD, "-n", "-f", s.file)
     assert r.returncode == 0, r.stderr
     s.launch()
-    assert s.proc.wait(lib.TIMEOUT) == 1
-    lib.wait_until(lambda: s.ended, "the end of the log")
+    assert s.wait() == 1
     assert s.grep('relay "www": TLS inspection is not served by this version')

@@ -734,8 +734,7 @@ def test_missing_files(relayd, certs, port, tmp_path):
                     f'tls keypair "gone" cert "{tmp_path}/gone.crt"'),
                start=False, clean=False)
     s.launch()
-    assert s.proc.wait(lib.TIMEOUT) == 1
-    lib.wait_until(lambda: s.ended, "the end of the log")
+    assert s.wait() == 1
     assert s.grep(rf'{re.escape(str(s.file))}:\d+: cannot load keypair "gone" for relay '
                   r'"www": .*/gone.crt: No such file or directory')
 
