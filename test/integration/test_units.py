@@ -20,6 +20,7 @@ import pytest
 
 import lib
 import ops
+import rd
 import test_upgrade as upgrades
 
 SAMPLE = lib.TOP / "sample"
@@ -186,7 +187,8 @@ os.execv(sys.argv[6], sys.argv[6:])
 """
 
 CAPS = {"CAP_CHOWN": 0, "CAP_FOWNER": 3, "CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7,
-        "CAP_NET_BIND_SERVICE": 10}
+        "CAP_SETPCAP": 8, "CAP_NET_BIND_SERVICE": 10, "CAP_NET_ADMIN": 12,
+        "CAP_NET_RAW": 13, "CAP_SYS_CHROOT": 18}
 
 
 def groups():
@@ -406,6 +408,53 @@ id = tcprelay {{ remote = {{ {echo.remote} }} }}
     ops.wait_ready(s, 1)
     assert {os.stat(f"/proc/{p}").st_uid for p in s.workers()} == {nobody}
     run_through(s, place, port, None)
+
+
+@rd.needed
+def test_relayd_within_the_unit(relayd, backend, port, tmp_path):
+    """Its parent is root with few rights; what it does for the others, and
+    how these become nobody, is possible with them."""
+    u = unit("relayd.service")["Service"]
+    program = tmp_path / "seccomp"
+    program.write_bytes(seccomp_program(allowed(u["SystemCallFilter"])))
+    caps = ",".join(str(CAPS[c]) for line in u["CapabilityBoundingSet"]
+                    for c in line.split())
+    echo = backend(lib.Echo)
+    low = low_port()
+    text = f"""
+log host checks
+table <ping> {{ 127.0.0.1 }}
+table <asked> {{ 127.0.0.1 }}
+table <run> {{ 127.0.0.1 }}
+relay "low" {{
+	listen on 127.0.0.1 port {low}
+	forward to <ping> port {echo.port} check icmp
+	forward to <asked> port {echo.port} check tcp
+	forward to <run> port {echo.port} check script "/bin/false" timeout 5000
+}}
+relay "through" {{
+	listen on 127.0.0.1 port {port}
+	transparent forward to 127.0.0.1 port {echo.port}
+}}
+"""
+    s = relayd(text, relays=2, clean=False,	# some are lost, below
+               env={"LSAN_OPTIONS": "detect_leaks=0"},
+               wrap=[sys.executable, "-c", CONFINED, 0, 0, caps, "", program])
+    for check in "icmp", "tcp", "script":
+        s.wait_for(rf"host 127.0.0.1, check {check} .*-> up")
+    lib.echo_once(low)
+    lib.echo_once(port)
+    family = lib.children(s.pid)
+    for title in "hce", "pfe", "relay", "ca":
+        os.kill(s.named(title)[0], signal.SIGKILL)
+    s.wait_for("lost child", count=4)
+    lib.wait_until(lambda: len(lib.children(s.pid)) == len(family),
+                   "others in their places")
+    s.reload(text)
+    lib.echo_once(low)
+    lib.echo_once(port)
+    assert s.stop() == 0
+    assert not s.grep("not permitted|Permission denied"), s.log()
 
 
 def test_filter_refuses(tmp_path):
