@@ -137,6 +137,15 @@ reason_print(const struct relayctl *r)
 }
 
 static int
+refused(const struct relayctl *r)
+{
+	printf("command failed\n");
+	if (talk_length(&r->message) > 0)
+		reason_print(r);
+	return 1;
+}
+
+static int
 verdict(struct relayctl *r)
 {
 	int status;
@@ -148,10 +157,7 @@ verdict(struct relayctl *r)
 		printf("command succeeded\n");
 		return 0;
 	case CTL_FAIL:
-		printf("command failed\n");
-		if (talk_length(&r->message) > 0)
-			reason_print(r);
-		return 1;
+		return refused(r);
 	default:
 		return fail_message(r, "answer");
 	}
@@ -411,10 +417,8 @@ do_monitor(struct relayctl *r)
 		unsigned type = r->message.header.type;
 
 		/* the answer to the request is no event */
-		if (first && type == CTL_FAIL) {
-			printf("command failed\n");
-			return 1;
-		}
+		if (first && type == CTL_FAIL)
+			return refused(r);
 		if (!(first && type == CTL_OK) && (status = event(r)) != 0)
 			return status;
 		first = false;

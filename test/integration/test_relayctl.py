@@ -607,8 +607,10 @@ def test_monitor_wrong(daemon, event, error):
 
 
 def test_monitor_refused(daemon):
-    assert Monitor(daemon([ctl.FAIL]).path).end() == (
-        1, "command failed\n", "")
+    d = daemon([ctl.FAIL], [ctl.message("FAIL", b"enough of them")])
+    assert Monitor(d.path).end() == (1, "command failed\n", "")
+    assert Monitor(d.path).end() == (1, "command failed\n",
+                                     "relayctl: enough of them\n")
 
 
 # ---- why
