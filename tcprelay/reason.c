@@ -11,30 +11,18 @@ const struct relay_reason_row relay_reasons[REASONS] = {
 	[REASON_DONE] = { "done", false, false, END_DONE, REASON_SIDE },
 	[REASON_LAST_WRITE] = { "last write (done)", false, false, END_DONE,
 	    REASON_SIDE },
-	[REASON_LAST_READ] = { "last read (done)", false, false, END_DONE,
-	    REASON_SIDE },
 	[REASON_SOCKET_ERROR] = { "socket error", false, true,
 	    END_NO_DESTINATION, WHY_SERVER },
 	[REASON_CONNECT_TIMEOUT] = { "connect timeout", false, false,
 	    END_NO_DESTINATION, WHY_RELAY },
 	[REASON_NO_DESCRIPTORS] = { "connection timed out", false, false,
 	    END_LOCAL, WHY_RELAY },
-	[REASON_CONNECT_FAILED] = { "connect failed", false, false,
-	    END_NO_DESTINATION, WHY_RELAY },
 	[REASON_PROXY_HEADER] = { "failed to write PROXY header", false,
 	    false, END_REMOTE, WHY_SERVER },
-	[REASON_HARD_TIMEOUT] = { "hard timeout", true, false,
-	    END_SESSION_TIMEOUT, WHY_RELAY },
 	[REASON_BUFFER_TIMEOUT] = { "buffer event timeout", true, false,
 	    END_IDLE, WHY_RELAY },
-	[REASON_SPLICE_TIMEOUT] = { "splice timeout", true, false, END_IDLE,
-	    WHY_RELAY },
 	[REASON_BUFFER_ERROR] = { "buffer event error", true, true,
 	    END_LOCAL, REASON_SIDE },
-	[REASON_SOCKNAME] = { "sockname lookup failed", true, true,
-	    END_LOCAL, WHY_RELAY },
-	[REASON_NAT_MEMORY] = { "failed to allocate nat lookup", true, false,
-	    END_LOCAL, WHY_RELAY },
 	[REASON_NAT_LOOKUP] = { "session NAT lookup failed", true, false,
 	    END_NO_DESTINATION, WHY_RELAY },
 	[REASON_OUT_OF_OUTPUT] = { "failed to allocate output buffer", true,
@@ -53,11 +41,8 @@ const struct relay_reason_row relay_reasons[REASONS] = {
 	    false, END_LOCAL, WHY_RELAY },
 	[REASON_TLS_ACCEPT] = { "could not accept the TLS connection", true,
 	    false, END_LOCAL, WHY_RELAY },
-	[REASON_TLS_CLIENT] = { "could not configure the TLS client context",
-	    true, false, END_LOCAL, WHY_RELAY },
 	[REASON_TLS_CONNECT] = { "could not connect the TLS connection", true,
 	    false, END_LOCAL, WHY_RELAY },
-	[REASON_ERRNO] = { NULL, true, true, END_LOCAL, WHY_RELAY },
 };
 
 void
@@ -87,12 +72,10 @@ reason_text(const struct relay_end *e, char buf[static REASON_TEXT])
 	const char *said = e->error != 0 ? strerror(e->error) : e->text;
 
 	buf[0] = '\0';
-	if (row->text != NULL)
-		reason_add(buf, REASON_TEXT, row->text);
+	reason_add(buf, REASON_TEXT, row->text);
 	if (!row->detail || said == NULL || *said == '\0')
 		return buf;
-	if (row->text != NULL)
-		reason_add(buf, REASON_TEXT, ": ");
+	reason_add(buf, REASON_TEXT, ": ");
 	reason_add(buf, REASON_TEXT, said);
 	return buf;
 }

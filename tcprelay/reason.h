@@ -18,20 +18,14 @@ enum relay_reason {
 	REASON_NONE,		/* the service ends: nothing is logged */
 	REASON_DONE,
 	REASON_LAST_WRITE,	/* the end came with the last bytes kept */
-	REASON_LAST_READ,
 	/* abort texts: no error without `return error' */
 	REASON_SOCKET_ERROR,	/* connecting failed, errno */
 	REASON_CONNECT_TIMEOUT,
 	REASON_NO_DESCRIPTORS,
-	REASON_CONNECT_FAILED,
 	REASON_PROXY_HEADER,
 	/* errors */
-	REASON_HARD_TIMEOUT,
 	REASON_BUFFER_TIMEOUT,
-	REASON_SPLICE_TIMEOUT,
 	REASON_BUFFER_ERROR,	/* errno, or 0 */
-	REASON_SOCKNAME,	/* errno */
-	REASON_NAT_MEMORY,
 	REASON_NAT_LOOKUP,
 	REASON_OUT_OF_OUTPUT,	/* no memory for what is to be written */
 	REASON_ABORTED,		/* a loop, or nobody to ask */
@@ -41,9 +35,7 @@ enum relay_reason {
 	REASON_TLS_ERROR,	/* text: of the library */
 	REASON_TLS_SERVER,	/* no context for the listener */
 	REASON_TLS_ACCEPT,
-	REASON_TLS_CLIENT,	/* none toward the server */
 	REASON_TLS_CONNECT,
-	REASON_ERRNO,		/* nothing but what the system said */
 	REASONS
 };
 

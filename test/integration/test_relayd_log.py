@@ -150,10 +150,8 @@ def test_idle(relayd, backend, port, splice):
     with lib.connect(port) as c:
         lib.roundtrip(c, b"hello")
         assert lib.read_all(c) == b""
-    s.wait_for(r"relay www, session ")
-    got, = found(s)
-    assert got[6] in (("buffer event timeout", "splice timeout")
-                      if splice == "splice" else ("buffer event timeout",))
+    one(s, "www", 1, 1, "127.0.0.1", "127.0.0.1", server.port,
+        "buffer event timeout")
 
 
 def test_nobody_reads(relayd, backend, port, splice):
@@ -170,8 +168,8 @@ def test_nobody_reads(relayd, backend, port, splice):
             while not found(s) and time.monotonic() < end:
                 c.sendall(b"x")
                 time.sleep(0.2)
-    s.wait_for(r"relay www, session ")
-    assert found(s)[0][6] in ("buffer event timeout", "splice timeout")
+    one(s, "www", 1, 1, "127.0.0.1", "127.0.0.1", server.port,
+        "buffer event timeout")
 
 
 def test_refused(relayd, backend, port, splice):
@@ -719,7 +717,7 @@ def test_manual():
     code = (lib.TOP / "tcprelay" / "reason.c").read_text()
     table = code.split("relay_reasons[REASONS]")[1].split("\n};")[0]
     reasons = re.findall(r'\{ "([^"]+)"', table)
-    assert len(reasons) > 20
+    assert len(reasons) > 15
     page = (lib.TOP / "doc" / "relayd.8").read_text()
     part = page.split(".Ss Sessions")[1].split("\n.Sh ")[0]
     told = [re.sub(": REASON", "", x)
