@@ -250,6 +250,41 @@ def test_key_and_certificate_in_one_file(relayd, backend, certs, port):
     echo(port, certs.ca)
 
 
+def test_by_address(relayd, backend, certs, port, tmp_path):
+    """Where the language says that certificates are: with the port first.
+    What is found changes by a reload; keys are of another curve here."""
+    if subprocess.run(["unshare", "--mount", "true"]).returncode != 0:
+        pytest.skip("nothing can be mounted here")
+    folder, other = tmp_path / "ssl", lib.free_port()
+    (folder / "private").mkdir(parents=True)
+
+    def put(name, subject):
+        certs.openssl("req", "-x509", "-newkey", "ec", "-pkeyopt",
+                      "ec_paramgen_curve:P-384", "-nodes", "-days", "30",
+                      "-subj", f"/OU=relayd/CN={subject}", "-keyout",
+                      folder / "private" / f"{name}.key", "-out",
+                      folder / f"{name}.crt")
+        return ssl.DER_cert_to_PEM_cert(ssl.PEM_cert_to_DER_cert(
+            (folder / f"{name}.crt").read_text()))
+
+    usual, special = put("127.0.0.1", "usual"), \
+        put(f"127.0.0.1:{other}", "special")
+    mounted = ["unshare", "--mount", "sh", "-c",
+               f'mount --bind {folder} /etc/ssl && exec "$@"', "sh"]
+    s = relayd(f"""
+prefork 1
+relay "www" {{
+	listen on 127.0.0.1 port {port} tls
+	listen on 127.0.0.1 port {other} tls
+	forward to 127.0.0.1 port {backend(lib.Echo).port}
+}}
+""", relays=2, wrap=mounted)
+    assert shown(port) == usual and shown(other) == special
+    now = put(f"127.0.0.1:{port}", "now")
+    s.reload()
+    becomes(lambda: shown(port) == now, "the one with the port")
+
+
 def staple(certs, pair, directory, days=1):
     """What an authority's responder says of that certificate."""
     index, out = directory / "index.txt", directory / "response.der"
