@@ -360,6 +360,47 @@ def test_no_failover(relayd, port):
                    r"socket error: Connection refused$")
 
 
+@pytest.mark.tls
+def test_failover_of_handshakes(relayd, certs, port):
+    """A server that does not speak TLS is no server: nothing of the client
+    was sent to it yet."""
+    at = lib.free_port()
+    names = hosts(3)
+
+    class Deaf(lib.Backend):
+        def serve(self, conn):
+            conn.sendall(b"220 this is something else\r\n")
+            lib.read_all(conn)
+
+    context = lib.server_context(certs.ecdsa)
+    with Deaf(host=names[0], port=at) as deaf, \
+            lib.Echo(host=names[2], port=at, context=context):
+        s = relayd("prefork 1\nlog connection\n" + table(names) +
+                   relay(port, f"forward with tls to <t> port {at}"))
+        for _ in range(6):
+            with lib.connect(port) as c:
+                lib.roundtrip(c, lib.pattern(50000))
+        assert deaf.connections >= 2
+        lib.wait_until(lambda: len(s.grep(
+            rf" -> {names[2]}:{at}, (done|last write \(done\))$")) == 6,
+            "six lines")
+
+
+@pytest.mark.parametrize("retry", [0, 2])
+def test_retry_of_a_host(relayd, port, retry):
+    at = lib.free_port()
+    names = hosts(2)
+    s = relayd("prefork 1\nlog connection\n"
+               f"table <t> {{ {names[0]} retry {retry}, {names[1]} }}\n" +
+               relay(port, f"forward to <t> port {at}"))
+    assert ask(port) == ""
+    s.wait_for(rf"session 1 .* -> {names[1]}:{at}, "
+               r"socket error: Connection refused$")
+    assert len(s.grep(rf"session 1: \S*{names[0]}\S*: Connection ref")) == \
+        retry + 1
+    assert len(s.grep(rf"session 1: \S*{names[1]}\S*: Connection ref")) == 1
+
+
 @pytest.mark.parametrize("retry", [0, 2])
 def test_retry_of_an_address(relayd, port, retry):
     at = lib.free_port()
@@ -914,33 +955,60 @@ def test_transparent_of_another_family(relayd, port):
 
 # ---- options
 
-def options_of(server, port):
-    """ss -tniem of the connection to that server."""
-    out = subprocess.run(["ss", "-tnmieH", "dport", "=", f":{port}"],
-                         capture_output=True, text=True, check=True).stdout
-    return out
+def options_of(port):
+    """What ss shows of connections to that port."""
+    if not shutil.which("ss"):
+        pytest.skip("no ss")
+    return subprocess.run(["ss", "-tnmieH", "dport", "=", f":{port}"],
+                          capture_output=True, text=True, check=True).stdout
 
 
-def test_options_toward_servers(relayd, port):
-    """As a server sees them: hop limit, and the buffers that ss shows."""
-    class Hops(lib.Backend):
-        def prepare(self):
-            self.sock.setsockopt(socket.IPPROTO_IP, 12, 1)	# IP_RECVTTL
-
-        def serve(self, conn):
-            conn.sendall(b"x")
-            lib.read_all(conn)
-
-    with Hops() as b:
-        relayd("prefork 1\nprotocol p { tcp { ip ttl 77, socket buffer "
-               "20480, nodelay } }\n" +
-               relay(port, "protocol p",
-                     f"forward to 127.0.0.1 port {b.port}"))
+def test_buffers_toward_servers(relayd, port):
+    with Patient() as b:
+        relayd("prefork 1\nprotocol p { tcp { socket buffer 20480, nodelay } "
+               "}\n" + relay(port, "protocol p",
+                             f"forward to 127.0.0.1 port {b.port}"))
         with lib.connect(port) as c:
             assert c.recv(1) == b"x"
-            shown = options_of(b, b.port)
+            shown = options_of(b.port)
             # the kernel doubles what is asked for
             assert "rb40960" in shown and "tb40960" in shown, shown
+
+
+class Patient(lib.Backend):
+    """Says x and waits for the end. ttl: packets that came further are not
+    there."""
+
+    def __init__(self, ttl=None, **kw):
+        self.ttl = ttl
+        super().__init__(**kw)
+
+    def prepare(self):
+        if self.ttl:
+            self.sock.setsockopt(socket.IPPROTO_IP, 21, self.ttl)  # IP_MINTTL
+
+    def serve(self, conn):
+        conn.sendall(b"x")
+        lib.read_all(conn)
+
+
+def test_ttl_toward_servers(relayd, port):
+    """A server that takes nothing below 78: loopback sends with 64."""
+    with Patient(ttl=78) as b:
+        s = relayd("prefork 1\nlog connection\n"
+                   "protocol p { tcp ip ttl 78 }\n"
+                   "protocol q { tcp ip ttl 77 }\n" +
+                   relay(port, "protocol p",
+                         f"forward to 127.0.0.1 port {b.port}") +
+                   relay(bad := lib.free_port(), "protocol q",
+                         "session timeout 2",
+                         f"forward to 127.0.0.1 port {b.port}", name="bad"),
+                   relays=2)
+        with lib.connect(port) as c:
+            assert c.recv(1) == b"x"
+        with lib.connect(bad) as c:
+            assert c.recv(1) == b""
+        s.wait_for(r"relay bad, session \d+ .*, connect timeout$")
 
 
 def test_minttl_on_both_sides(relayd, port):
