@@ -329,6 +329,52 @@ def test_a_host_that_dies_under_load(relayd, port):
             assert {ask(port) for _ in range(8)} == set(names)
 
 
+def test_reload_with_other_relays(relayd):
+    """Relays come, go and change places; whoever stays loses no session, and
+    sends none to another's servers."""
+    at = lib.free_port()
+    ports = [lib.free_port() for _ in range(4)]
+    names = hosts(4)
+
+    def text(order):
+        return "prefork 2\n" + "".join(
+            relay(ports[i], f"forward to {names[i]} port {at}", name=f"r{i}")
+            for i in order)
+
+    with contextlib.ExitStack() as stack:
+        for n in names:
+            stack.enter_context(Where_at(n, at))
+        s = relayd(text([0, 1, 2]), relays=6)
+        wrong, rounds, stop = [], [0, 0], threading.Event()
+
+        def load(k, i):
+            while not stop.is_set():
+                try:
+                    got = ask(ports[i])
+                except OSError as e:
+                    got = repr(e)
+                rounds[k] += 1
+                if got != names[i]:
+                    wrong.append((i, got))
+
+        threads = [threading.Thread(target=load, args=(k, i))
+                   for k, i in enumerate((1, 2))]
+        for t in threads:
+            t.start()
+        try:
+            for order in ([1, 2], [2, 1], [3, 0, 2, 1], [1, 2, 3], [2, 1, 0]):
+                before = list(rounds)
+                s.reload(text(order))
+                lib.wait_until(lambda: all(
+                    a > b + 5 for a, b in zip(rounds, before)), "load")
+        finally:
+            stop.set()
+            for t in threads:
+                t.join()
+        assert wrong == []
+        assert ask(ports[0]) == names[0]
+
+
 # ---- what cannot be reached
 
 def test_failover(relayd, port):
