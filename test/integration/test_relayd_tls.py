@@ -208,6 +208,32 @@ def test_secure_is_the_default(relayd, backend, certs, port):
         assert (r.returncode == 0) == good, (cipher, r.stderr)
 
 
+@pytest.mark.parametrize("word", ["secure", "default", "compat", "legacy",
+                                  "all", "insecure"])
+def test_cipher_words(relayd, backend, certs, port, word):
+    """None of them lets a client have the key decrypt something."""
+    relayd(conf(port, to(backend(lib.Echo)), keypair(certs.rsa),
+                f"tls ciphers {word}"))
+    for version in (V12, V13):
+        echo(port, certs.ca, version=version)
+    old = word not in ("secure", "default")
+    for cipher, good in (("ECDHE-RSA-AES128-GCM-SHA256", True),
+                         ("ECDHE-RSA-AES256-SHA384", old),
+                         ("AES128-GCM-SHA256", False)):
+        r = lib.s_client(port, "-tls1_2", "-cipher", cipher, data=b"Q\n")
+        assert (r.returncode == 0) == good, (cipher, r.stderr)
+
+
+@pytest.mark.parametrize("option, good", [
+    ("tls edh", True), ("tls edh params auto", True),
+    ("tls edh params legacy", True), ("tls no edh", False)])
+def test_edh(relayd, backend, certs, port, option, good):
+    relayd(conf(port, to(backend(lib.Echo)), keypair(certs.rsa), option))
+    r = lib.s_client(port, "-tls1_2", "-cipher",
+                     "DHE-RSA-AES256-GCM-SHA384", data=b"Q\n")
+    assert (r.returncode == 0) == good, r.stderr
+
+
 # ---- certificates
 
 def test_names(relayd, backend, certs, port):
