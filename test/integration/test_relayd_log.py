@@ -699,15 +699,47 @@ def test_why_of_the_last(relayd, backend, port):
     assert [x["id"] for x in got] == list(range(700 - 640 + 1, 701))
 
 
-def test_statistics_lines(relayd, backend, port):
-    """Nothing before the first interval is over: its minute is a minute. What
-    the formulas do is a unit test."""
+@pytest.mark.slow
+def test_statistics(relayd, backend):
+    """Nothing before the first minute is over, then what the formulas make of
+    it (unit tests have the days); of all workers, also over a reload, by
+    name."""
     server = backend(lib.Echo)
-    s = relayd(conf(port, server))
-    lib.echo_once(port)
-    s.wait_for(r"relay www, session 1 ")
-    text = s.ctl("show", "relays")
-    assert "www" in text and "sessions" not in text, text
+    a, b = lib.free_port(), lib.free_port()
+
+    def text(name):
+        return conf(a, server, prefork=2, name=name) + f"""
+relay "other" {{
+	listen on 127.0.0.1 port {b}
+	forward to 127.0.0.1 port {server.port}
+}}
+"""
+
+    s = relayd(text("www"), relays=4)
+    assert "sessions" not in s.ctl("show", "relays")
+    for _ in range(7):
+        lib.echo_once(a)
+    lib.echo_once(b)
+    shown = lib.wait_until(
+        lambda: (lambda t: t if t.count("total: ") == 2 else None)(
+            s.ctl("show", "relays")),
+        "the first minute", timeout=100, step=0.5)
+    indent = "\t        \t"
+    assert [x for x in shown.splitlines() if x.startswith(indent)] == [
+        indent + x for x in (
+            "total: 7 sessions",
+            "last: 7/60s 7/h 7/d sessions",
+            "average: 3/60s 0/h 0/d sessions",
+            "total: 1 sessions",
+            "last: 1/60s 1/h 1/d sessions",
+            "average: 0/60s 0/h 0/d sessions")], shown
+    s.reload()
+    assert s.ctl("show", "relays") == shown
+    s.reload(text("renamed"))
+    shown = lib.wait_until(
+        lambda: (lambda t: t if "renamed" in t else None)(
+            s.ctl("show", "relays")), "the new name")
+    assert "total: 7" not in shown and "total: 1 sessions" in shown, shown
 
 
 # ---- the manual

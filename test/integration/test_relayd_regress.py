@@ -330,3 +330,23 @@ def test_invalid_protocol_type(tmp_path):
              "relayd.conf:" in x and "invalid protocol type: foo" in x]
     assert len(found) == 1, r.stderr
     assert "relay_launch: " not in r.stderr
+
+
+# ---- A.1
+
+FORBIDDEN = (", done", "last write (done)", "Forbidden",
+             "buffer event timeout", "splice timeout", ", malformed",
+             "invalid chunk size", "chunk size too long")
+
+
+def test_debug_lines_do_not_speak_like_session_lines():
+    """Whoever counts lines of a kind counts debug lines as well."""
+    calls = re.compile(r"log_debug(?:_line)?\((.*?)\);", re.S)
+    seen = 0
+    for part in "misc", "spawnd", "tcprelay", "relayd":
+        for file in sorted((lib.TOP / part).glob("*.c")):
+            for call in calls.findall(file.read_text()):
+                text = "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', call))
+                seen += 1
+                assert not [f for f in FORBIDDEN if f in text], (file, text)
+    assert seen > 10
