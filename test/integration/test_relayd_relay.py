@@ -999,6 +999,44 @@ def test_transparent_of_another_family(relayd, port):
     s.wait_for(r"session 1 .*, bindany failed, invalid socket$")
 
 
+def manual(n):
+    """The n-th display of relayd(8) about original destinations."""
+    page = (lib.TOP / "doc" / "relayd.8").read_text()
+    part = page.split(".Ss Original destinations on Linux")[1]
+    part = part.split(".Sh ")[0]
+    shown = re.findall(r"\.Bd -literal.*?\n(.*?)\.Ed", part, re.S)[n]
+    return shown.replace("\\e", "\\").replace("198.51.100.0/24", "10.91.2.2")
+
+
+def test_rules_of_the_manual(relayd):
+    """As they stand there, but for address and ports."""
+    with contextlib.ExitStack() as stack:
+        try:
+            net = Net(stack, False)
+        except subprocess.CalledProcessError as e:
+            pytest.skip(f"no such network here: {e.stderr}")
+        net.ns.run(manual(3))
+        for n in range(3):
+            text = manual(n).replace("dport 80 ", f"dport {8000 + n} ")
+            net.ns.run(f"nft -f - <<'E'\n{text}\nE")
+        peers = [stack.enter_context(net.peer(8000 + n)) for n in range(3)]
+        with net.ns.inside():
+            relayd(f"""
+                relay "nat" {{ listen on {net.here} port 8443
+                    forward to nat lookup }}
+                relay "destination" {{ listen on {net.here} port 8444
+                    forward to destination }}
+                relay "transparent" {{ listen on {net.here} port 8445
+                    transparent forward to {net.target} port 8002 }}
+                """, relays=9, wrap=net.ns.wrap)
+            assert net.ask(net.target, 8000) == f"{net.there} {net.target}"
+            assert net.ask(net.target, 8001) == f"{net.there} {net.target}"
+            assert net.ask(net.here, 8445) == f"{net.who} {net.target}"
+        assert [b.connections for b in peers] == [1, 1, 1]
+        assert [b.peers[0][0] for b in peers] == [net.there, net.there,
+                                                  net.who]
+
+
 # ---- options
 
 def options_of(port):
