@@ -45,7 +45,8 @@ listener_print(const struct listener_conf *l, FILE *fp)
 	    or_dash(l->vrf), l->versions, l->flags, l->aaa,
 	    l->keepalive.count, l->keepalive.idle, l->keepalive.interval,
 	    l->tcp.nodelay, l->tcp.sack, l->tcp.buffer, l->tcp.ttl,
-	    l->tcp.minttl, l->no_keepalive, l->accept, l->sticky.period, l->sticky.size, l->sticky.own);
+	    l->tcp.minttl, l->no_keepalive, l->accept, l->sticky.period,
+	    l->sticky.size, l->sticky.own);
 }
 
 void
