@@ -22,6 +22,8 @@
 #include "rd_role.h"
 #include "rd_sock.h"
 
+#define LOOK		(3 * EV_SECOND)	/* at the control socket */
+
 /* One per process. */
 struct parent {
 	struct master		*master;
@@ -29,6 +31,8 @@ struct parent {
 	struct compiled		*conf, *next;	/* in force; prepared. Ours */
 	struct rd_sock		 control, fresh; /* the socket to come; none:
 						    the same */
+	struct ev_timer		 look;		/* at the socket's file */
+	bool			 missed;	/* it is gone, that was said */
 	struct check_run	*scripts;
 	uint32_t		 key[4];	/* of relays without one */
 	bool			 started;	/* a configuration is in force */
@@ -309,6 +313,7 @@ control_give(struct parent *p)
 	master_tell(p->master, RD_PFE, 0, RD_CONTROL, NULL, 0, p->control.fd);
 }
 
+/* Shows the one to come, if there is one. */
 static void
 control_change(struct parent *p)
 {
@@ -324,12 +329,38 @@ control_change(struct parent *p)
 		control_give(p);
 }
 
+/*
+ * Somebody has removed the file; or an upgrade has failed so late that its
+ * socket was in the place of ours. Another service there is left alone.
+ */
+static void
+look_cb(void *ctx)
+{
+	struct parent *p = ctx;
+	char error[256];
+
+	if (p->fresh.path == NULL && rd_sock_lost(&p->control)) {
+		if (rd_sock_open(&p->fresh, p->control.path, error,
+		    sizeof(error)) == 0) {
+			log_warn("control socket %s: was gone, made anew",
+			    p->control.path);
+			control_change(p);
+			p->missed = false;
+		} else if (!p->missed) {
+			log_err("%s", error);
+			p->missed = true;
+		}
+	}
+	ev_timer_set(p->ev, &p->look, LOOK, look_cb, p);
+}
+
 static void
 parent_commit(void *ctx)
 {
 	struct parent *p = ctx;
 
 	control_change(p);
+	ev_timer_set(p->ev, &p->look, LOOK, look_cb, p);
 	if (p->conf != NULL)
 		compiled_unref(p->conf);
 	p->conf = p->next;
@@ -404,6 +435,7 @@ parent_close(void *ctx)
 {
 	struct parent *p = ctx;
 
+	ev_timer_stop(p->ev, &p->look);
 	parent_forget(p);
 	check_run_free(p->scripts);
 	rd_sock_close(&p->control);

@@ -111,6 +111,30 @@ rd_sock_there(const struct rd_sock *s)
 	return s->path != NULL && s->made == NULL && ours(s, s->path);
 }
 
+/* Of UNIX sockets connect(2) tells at once; EAGAIN is somebody, busy. */
+static bool
+answered(const char *path)
+{
+	struct net_addr addr;
+	int fd;
+	bool refused;
+
+	if (!net_parse_unix(path, &addr) ||
+	    (fd = net_socket(AF_UNIX, SOCK_STREAM, 0)) == -1)
+		return true;		/* who knows */
+	refused = connect(fd, &addr.sa, addr.len) == -1 &&
+	    (errno == ECONNREFUSED || errno == ENOENT);
+	close(fd);
+	return !refused;
+}
+
+bool
+rd_sock_lost(const struct rd_sock *s)
+{
+	return s->path != NULL && s->made == NULL && !ours(s, s->path) &&
+	    !answered(s->path);
+}
+
 void
 rd_sock_close(struct rd_sock *s)
 {

@@ -26,6 +26,8 @@ int	 rd_sock_open(struct rd_sock *, const char *path, char *error,
 int	 rd_sock_show(struct rd_sock *);
 /* Is it still at its path? */
 bool	 rd_sock_there(const struct rd_sock *);
+/* It was shown, is not there any more, and nobody else serves there. */
+bool	 rd_sock_lost(const struct rd_sock *);
 /* Closed, and its file removed. Safe twice. */
 void	 rd_sock_close(struct rd_sock *);
 

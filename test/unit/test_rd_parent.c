@@ -84,14 +84,17 @@ master_verbose(struct master *m, bool on)
 	master.loud = on ? 1 : 2;
 }
 
-/* The parent asks it of every configuration. */
+/* ---- what hce would be able to do ---- */
+
+static bool unable;
+
 bool
 rd_hce_able(const struct rd_conf *conf, char *error, size_t size)
 {
 	(void)conf;
-	(void)error;
-	(void)size;
-	return true;
+	if (unable)
+		snprintf(error, size, "no raw sockets");
+	return !unable;
 }
 
 /* ---- one parent for all tests, as there is one per process ---- */
@@ -480,6 +483,16 @@ test_control(void **state)
 	assert_non_null(strstr(error, none));
 	rd_parent_ops.forget(parent);
 	compiled_unref(c);
+	unable = true;
+	c = compile(conf_text(true, other));
+	assert_int_equal(rd_parent_ops.prepare(parent, c, error,
+	    sizeof error), -1);
+	assert_string_equal(error, "no raw sockets");
+	rd_parent_ops.forget(parent);
+	compiled_unref(c);
+	unable = false;
+	assert_false(there(other));
+	assert_true(there(path));
 	/* moves, and pfe gets the new one */
 	assert_int_equal(master.n, 0);
 	adopt(true, other);

@@ -102,6 +102,12 @@ test_replaced(void **state)
 	assert_true(answers(path));
 	shown(&b);
 	assert_false(rd_sock_there(&a));
+	assert_false(rd_sock_lost(&a));		/* somebody is there */
+	close(b.fd);
+	assert_true(rd_sock_lost(&a));
+	b.fd = dup(a.fd);
+	rd_sock_close(&b);
+	shown(&b);
 	assert_true(rd_sock_there(&b));
 	rd_sock_close(&a);
 	assert_true(answers(path));
@@ -115,9 +121,12 @@ test_removed(void **state)
 
 	(void)state;
 	shown(&s);
+	assert_false(rd_sock_lost(&s));
 	assert_int_equal(unlink(path), 0);
 	assert_false(rd_sock_there(&s));
+	assert_true(rd_sock_lost(&s));
 	rd_sock_close(&s);
+	assert_false(rd_sock_lost(&s));
 }
 
 /* What a run before this one has left. */
