@@ -4,6 +4,7 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../misc/hash.h"
@@ -52,27 +53,55 @@ check_digest(const struct rd_check *c)
 	return siphash_end(&h);
 }
 
-/* How many of tables before this one, and of hosts before this one in it, are
- * the same to who only knows name, check and address. */
-static unsigned
-host_number(const struct rd_conf *conf, const struct rd_table *table,
-    const struct rd_host *host, uint64_t check)
+/* A host by what it is called. */
+struct called {
+	const char	*table;
+	uint64_t	 check;
+	struct rd_host	*host;
+};
+
+static int
+called_cmp(const struct called *a, const struct called *b)
 {
-	unsigned n = 0;
+	int order = strcmp(a->table, b->table);
+
+	if (order != 0)
+		return order;
+	if (a->check != b->check)
+		return a->check < b->check ? -1 : 1;
+	return net_cmp(&a->host->addr, &b->host->addr);
+}
+
+static int
+called_sort(const void *a, const void *b)
+{
+	const struct called *x = a, *y = b;
+	int order = called_cmp(x, y);
+
+	return order != 0 ? order : (x->host->id > y->host->id) -
+	    (x->host->id < y->host->id);
+}
+
+void
+rd_board_number(struct rd_conf *conf)
+{
+	struct called *all = arena_array(conf->arena, conf->nhosts + 1,
+	    sizeof(*all));
+	size_t n = 0;
 
 	for (size_t i = 0; i < conf->ntables; i++) {
 		const struct rd_table *t = conf->tables[i];
+		uint64_t check = check_digest(&t->check);
 
-		if (t != table && (strcmp(t->name, table->name) != 0 ||
-		    check_digest(&t->check) != check))
-			continue;
-		for (size_t j = 0; j < t->nhosts; j++) {
-			if (t == table && t->hosts[j].id == host->id)
-				return n;
-			n += net_same(&t->hosts[j].addr, &host->addr);
-		}
+		for (size_t k = 0; k < t->nhosts && n < conf->nhosts; k++)
+			all[n++] = (struct called){ t->name, check,
+			    &t->hosts[k] };
 	}
-	return n;
+	if (n > 1)
+		qsort(all, n, sizeof(*all), called_sort);
+	for (size_t i = 1; i < n; i++)
+		if (called_cmp(&all[i - 1], &all[i]) == 0)
+			all[i].host->same = all[i - 1].host->same + 1;
 }
 
 /* A name too long for the board is one by its digest: cut short it could be
@@ -104,15 +133,15 @@ rd_board_host(const struct rd_conf *conf, const struct rd_table *table,
 {
 	char text[RD_TABLE_NAME + NET_TEXT + 64], addr[NET_TEXT];
 	uint64_t check = check_digest(&table->check);
-	unsigned n = host_number(conf, table, host, check);
 	int len;
 
+	(void)conf;
 	len = snprintf(text, sizeof(text), "%s/%016" PRIx64 "/%d/%s",
 	    table->name, check, host->addr.sa.sa_family == AF_INET6 ? 6 : 4,
 	    net_ip_text(&host->addr, addr));
-	if (n > 0 && len > 0 && (size_t)len < sizeof(text))
-		len += snprintf(text + len, sizeof(text) - (size_t)len,
-		    "#%u", n);
+	if (host->same > 0 && len > 0 && (size_t)len < sizeof(text))
+		snprintf(text + len, sizeof(text) - (size_t)len, "#%u",
+		    host->same);
 	return name_fit(text, strlen(text), name);
 }
 

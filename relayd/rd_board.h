@@ -17,6 +17,8 @@
  */
 const char	*rd_board_host(const struct rd_conf *, const struct rd_table *,
 		    const struct rd_host *, char name[static BOARD_NAME]);
+/* What rd_board_host() has to know of each host: once, by the compiler. */
+void		 rd_board_number(struct rd_conf *);
 const char	*rd_board_table(const struct rd_conf *,
 		    const struct rd_table *, char name[static BOARD_NAME]);
 const char	*rd_board_redirect(const struct rd_redirect *,

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "rd_board.h"
 #include "rd_parse.h"
 
 static const char *
@@ -45,7 +46,9 @@ rd_compile(const struct rd_request *request, struct source *source,
 	}
 	rd_read(request, source, diag, build, &end);
 	conf = rd_build_end(build, &end);
-	if (conf != NULL)
+	if (conf != NULL) {
 		request_keep(conf, request);
+		rd_board_number(conf);
+	}
 	return conf;
 }

@@ -38,6 +38,8 @@ struct rd_host {
 	uint32_t	 parent;	/* host id; 0: none */
 	unsigned	 priority;	/* routers, 0: the kernel chooses */
 	unsigned	 ttl;		/* of checks, 0: the system's */
+	unsigned	 same;		/* how many before it are called the
+					   same on the board (rd_board.h) */
 	struct diag_place place;
 };
 
