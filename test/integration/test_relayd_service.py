@@ -18,6 +18,7 @@ import pytest
 import lib
 import rd
 import test_syslog as syslog
+import test_upgrade as upgrades
 
 dev = syslog.dev
 
@@ -439,6 +440,38 @@ def test_socket_moves(relayd, backend, port):
         again()
         lib.wait_until(lambda: connects(here), "the socket once more")
     assert [x.name for x in s.directory.glob("*sock*")] == [here.name]
+
+
+@rd.needed
+def test_clients_stay_where_they_were(relayd, backend, port, tmp_path):
+    """A table without a key: one of the service's own, the same in all
+    workers, over reloads, and for the program after an upgrade."""
+    program = tmp_path / "bin" / "relayd"
+    program.parent.mkdir()
+    shutil.copy2(rd.RELAYD, program)
+    base = lib.free_port()
+    names = [f"127.0.0.{n}" for n in range(11, 19)]
+    for name in names:
+        backend(lib.Named, name, host=name, port=base)
+    s = relayd(f"prefork 2\ntable <all> {{ {' '.join(names)} }}\n"
+               f'relay "www" {{\n\tlisten on 127.0.0.1 port {port}\n'
+               f"\tforward to <all> port {base} mode source-hash\n}}\n",
+               relays=2, program=program)
+
+    def places():
+        return [lib.ask_name(port, source=(f"127.0.1.{n}", 0))
+                for n in range(1, 25)]
+    first = places()
+    assert len(set(first)) > 2
+    assert places() == first		# the other worker, most likely
+    s.reload()
+    assert places() == first
+    upgrades.replace(program, rd.RELAYD)
+    since = s.mark()
+    s.send_signal(signal.SIGHUP)
+    s.wait_for("reload: done", since=since)
+    assert s.grep(r"upgrade: \S+ to", since)
+    assert places() == first
 
 
 # ---- scripts
