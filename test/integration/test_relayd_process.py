@@ -45,10 +45,10 @@ def served(relayd, backend, port):
 
 def wait_named(s, title, n, other=()):
     """Until there are n with that title, none of them in other."""
-    lib.wait_until(lambda: len(s.named(title)) == n and
-                   not set(s.named(title)) & set(other),
-                   f"{n} {title}, and not {other}: {s.log()}")
-    return s.named(title)
+    def there():
+        found = s.named(title)
+        return len(found) == n and not set(found) & set(other) and found
+    return lib.wait_until(there, f"{n} {title}, none of {other}")
 
 
 def family(s):
