@@ -24,6 +24,7 @@
 #include "notify.h"
 #include "proc.h"
 #include "reload_impl.h"
+#include "roles.h"
 #include "sched.h"
 #include "seats.h"
 #include "start.h"
@@ -554,6 +555,7 @@ adopt_prove(struct master *m)
 	m->adopt = NULL;
 	m->holding = false;
 	workers_adopt(m, a);
+	roles_adopted(m);
 	listeners_retry(a);
 	if (m->statussock == NULL)	/* it could not have one */
 		(void)statussock_open(m);

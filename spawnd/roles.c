@@ -932,6 +932,16 @@ roles_commit(struct master *m)
 }
 
 void
+roles_adopted(struct master *m)
+{
+	if (m->roles == NULL)
+		return;
+	for (unsigned i = 0; i < m->program->nroles; i++)
+		if (m->program->roles[i].keys)
+			members_give(m, ROLE_FIRST + i);
+}
+
+void
 roles_forget(struct master *m)
 {
 	const struct parent_ops *ops = m->program->parent;

@@ -29,6 +29,9 @@ void	 roles_start(struct master *);
 bool	 roles_prepare(struct master *, struct loaded *, uint32_t generation,
 	    char *error, size_t size);
 void	 roles_commit(struct master *);
+/* Workers of the program before are ours now: whom they asked for keys will
+ * end. */
+void	 roles_adopted(struct master *);
 /* The one being prepared will not come. */
 void	 roles_forget(struct master *);
 /* What the master's tables say again to boards that are not the newest. */

@@ -321,16 +321,19 @@ relay "r{n}" {{
 class Crowd(threading.Thread):
     """Connects all the time; counts what did not work."""
 
-    def __init__(self, port):
+    def __init__(self, port, context=None):
         super().__init__(daemon=True)
         self.port, self.visits, self.failed = port, 0, []
+        self.context = context
         self.over = threading.Event()
         self.start()
 
     def run(self):
         while not self.over.is_set():
             try:
-                lib.echo_once(self.port)
+                with lib.connect(self.port, context=self.context,
+                                 name="localhost") as c:
+                    assert lib.roundtrip(c, b"hello") == b"hello"
                 self.visits += 1
             except (OSError, AssertionError, EOFError) as e:
                 self.failed.append(repr(e))
@@ -528,25 +531,45 @@ def test_keys_change(relayd, backend, certs, port):
     echo = backend(lib.Echo)
     pairs = [certs.rsa, certs.ecdsa]
     s = relayd(tls_conf(port, echo.port, pairs[0]), relays=2)
-    context = lib.client_context()
-    failed, over = [], threading.Event()
-
-    def come():
-        while not over.is_set():
-            try:
-                with lib.connect(port, context=context,
-                                 name="localhost") as c:
-                    lib.roundtrip(c, b"hello")
-            except (OSError, AssertionError, EOFError) as e:
-                failed.append(repr(e))
-
-    threads = [threading.Thread(target=come) for _ in range(2)]
-    for t in threads:
-        t.start()
+    crowds = [Crowd(port, lib.client_context()) for _ in range(2)]
     for i in range(20):
         text = tls_conf(port, echo.port, pairs[i % 2])
         s.reload(text.replace("prefork 2", f"prefork {1 + i % 3}"))
-    over.set()
-    for t in threads:
-        t.join()
-    assert not failed, failed[:10]
+    for c in crowds:
+        c.end()
+
+
+@pytest.mark.tls
+def test_upgrade_with_keys(relayd, backend, certs, port, program):
+    """Handshakes that began with the program before find a key, too."""
+    echo = backend(lib.Echo)
+    s = relayd(tls_conf(port, echo.port, certs.rsa), relays=2,
+               program=program)
+    crowds = [Crowd(port, lib.client_context()) for _ in range(2)]
+    for _ in range(3):
+        before = s.named("ca")
+        up.replace(program, rd.RELAYD)
+        since = s.mark()
+        s.send_signal(signal.SIGHUP)
+        s.wait_for("reload: done", since=since)
+        wait_named(s, "ca", 2, before)
+    for c in crowds:
+        c.end()
+
+
+def test_load(served, tmp_path, backend):
+    """Another file for once."""
+    s, port, echo = served()
+    other = backend(lib.Named, "other")
+    path = tmp_path / "other.conf"
+    path.write_text(f'socket "{s.socket}"\n' + conf(port, other.port))
+    s.ctl("load", path)
+    s.wait_host("127.0.0.1", "up")
+    assert lib.ask_name(port) == "other"
+    path.write_text("nonsense")
+    before = family(s)
+    s.ctl("load", path, status=1)
+    assert lib.ask_name(port) == "other" and family(s) == before
+    s.reload()
+    s.wait_host("127.0.0.1", "up")
+    lib.echo_once(port)

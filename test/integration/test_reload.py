@@ -199,7 +199,7 @@ def test_end_while_a_wildcard_gives_way(relay, port, accept):
         lib.roundtrip(c, b"x" * 1000)
         lib.wait_until(lambda: ops.refused(port), "the end")
         lib.roundtrip(c, b"y" * 1000)
-    assert s.grep("reload: done", since)
+    s.wait_for("reload: done", since=since)
 
 
 @pytest.mark.parametrize("accept", ["master", "workers"])
