@@ -338,7 +338,7 @@ attempt(struct session *s, struct first *first)
 	const struct net_addr *to = address_of(s, r, &made);
 	enum outcome o;
 
-	s->tries++;
+	s->tries += s->tries != UINT16_MAX;
 	session_set(s, SESSION_CONNECT);
 	if (s->facts != NULL)
 		s->facts->head_sent = 0;

@@ -101,17 +101,18 @@ struct session {
 	struct facts	*facts;		/* NULL: nobody wants to know */
 	struct forward	*forward;	/* NULL: of tcprelay's own language */
 	int32_t		 remote;	/* index, -1: none assigned */
-	uint32_t	 tries;
+	uint16_t	 tries;		/* to connect, up to UINT16_MAX */
 	uint8_t		 state;		/* session_set() */
 	uint8_t		 versions;	/* of TLS, 0: plain */
 	uint8_t		 want[SIDES];	/* interest the loop knows */
 	bool		 watched[SIDES];	/* is in the loop */
 	/* Hung up: taken out of the loop, reads never wait. */
 	bool		 hung[SIDES];
-	bool		 queued;	/* for session_again() */
 	uint8_t		 vain;		/* reads of a hung side, in a row */
-	bool		 psk, tls_auto, proxied;	/* of the listener */
-	bool		 whole;		/* no half-close: SCTP */
+	/* bits: there are sessions by the ten thousand */
+	bool		 queued : 1;	/* for session_again() */
+	bool		 psk : 1, tls_auto : 1, proxied : 1; /* of the listener */
+	bool		 whole : 1;	/* no half-close: SCTP */
 };
 
 /* Takes over c's descriptor. -1: it could not, the descriptor is untouched. */
