@@ -257,6 +257,45 @@ test_tables(void **state)
 	made_clear(&m);
 }
 
+/* Where sessions are counted: with the host that they go to, or else with
+ * the target. */
+static void
+test_cells(void **state)
+{
+	char name[BOARD_NAME];
+	struct board board;
+	struct board_cell *cell, *same;
+	struct made m;
+	int row;
+
+	(void)state;
+	assert_true(make(&m, TABLES
+	    "relay www { listen on 192.0.2.1 port 80\n"
+	    "forward to <web> port 80 check tcp\n"
+	    "forward to 10.0.0.9 port 80 }\n", false));
+	assert_int_equal(board_open(&board, 2, 8), 0);
+	board.head->generation = 1;
+	m.c.front = m.conf;
+	rd_board_rows(&m.c, &board, 1);
+	row = board_find(&board, BOARD_HOST, rd_board_host(m.conf,
+	    m.conf->tables[0], &m.conf->tables[0]->hosts[0], name));
+	assert_int_not_equal(row, -1);
+	cell = config_cell(&m.config->remotes[0], &board, 1);
+	assert_ptr_equal(cell, board_cell(&board, 1, (unsigned)row));
+	same = config_cell(&m.config->remotes[0], &board, 1);
+	assert_ptr_equal(cell, same);
+	board_drop(cell);
+	board_drop(same);
+	row = board_find(&board, BOARD_DESTINATION,
+	    "relay/www/10.0.0.9:80");
+	assert_int_not_equal(row, -1);
+	cell = config_cell(&m.config->remotes[2], &board, 0);
+	assert_ptr_equal(cell, board_cell(&board, 0, (unsigned)row));
+	board_drop(cell);
+	board_close(&board);
+	made_clear(&m);
+}
+
 /* ---- targets ---- */
 
 static const struct target_row {
@@ -573,6 +612,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_tables),
+		cmocka_unit_test(test_cells),
 		cmocka_unit_test(test_targets),
 		cmocka_unit_test(test_options),
 		cmocka_unit_test(test_tls_server),
