@@ -55,6 +55,7 @@ flow_limit(struct flow *f, bool splice, int buffer)
 	if (mark < 2 * FLOW_LEAST)
 		mark = 2 * FLOW_LEAST;	/* a record must fit */
 	f->mark = (uint16_t)(mark / 1024);
+	flow_set_full(f);		/* it may hold the first bytes */
 }
 
 int

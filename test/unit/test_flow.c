@@ -243,6 +243,62 @@ test_back_pressure(void **state)
 }
 
 /* Much at a time, by copying and by splicing: the same bytes. */
+/* With buffers of a set size less is kept, and reading goes on later; never
+ * less than a record has room in. */
+static void
+test_limits(void **state)
+{
+	static const struct {
+		int	buffer;
+		size_t	mark, low;
+	} rows[] = {
+		{ 0, MARK, MARK / 2 },
+		{ 1, 32768, 4096 },
+		{ 128, 32768, 4096 },
+		{ 256, 65536, 8192 },
+		{ 1023, 261120, 32640 },	/* whole KiB */
+		{ 1024, MARK, 32768 },
+		{ 1 << 30, MARK, 32768 },
+	};
+	static uint8_t bytes[MARK];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		size_t full = rows[i].mark - 16384, n = 0;
+		struct rig r;
+		bool moved;
+
+		rig_open(&r, AF_INET, true);
+		flow_limit(&r.flow, false, rows[i].buffer);
+		assert_true(r.flow.copies);
+		while (n <= full) {
+			assert_true(flow_wants(&r.flow, &r.from));
+			assert_int_equal(flow_keep(&r.w, &r.flow, bytes, 512),
+			    0);
+			n += 512;
+		}
+		assert_false(flow_wants(&r.flow, &r.from));
+		while (r.flow.held.len >= rows[i].low) {
+			assert_false(flow_wants(&r.flow, &r.from));
+			buf_drop(r.w.env.pool, &r.flow.held, 32);
+			assert_int_equal(flow_keep(&r.w, &r.flow, NULL, 0),
+			    0);
+		}
+		assert_true(flow_wants(&r.flow, &r.from));
+		/* the first bytes may be there before the limit is known */
+		buf_clear(r.w.env.pool, &r.flow.held);
+		memset(&r.flow, 0, sizeof(r.flow));
+		assert_int_equal(flow_keep(&r.w, &r.flow, bytes, 100000), 0);
+		flow_limit(&r.flow, true, rows[i].buffer);
+		assert_false(r.flow.copies);
+		assert_int_equal(flow_wants(&r.flow, &r.from),
+		    rows[i].mark - 16384 >= 100000);
+		assert_int_equal(rig_move(&r, false, true, &moved),
+		    FLOW_GOOD);
+		rig_close(&r);
+	}
+}
+
 static void
 bulk(int family, bool splice, unsigned seed)
 {
@@ -385,6 +441,7 @@ main(void)
 		cmocka_unit_test(test_through),
 		cmocka_unit_test(test_nothing_unasked),
 		cmocka_unit_test(test_back_pressure),
+		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_bulk),
 		cmocka_unit_test(test_splice_and_back),
 		cmocka_unit_test(test_no_descriptors),
