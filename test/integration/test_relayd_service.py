@@ -395,7 +395,8 @@ def test_reload_of_a_bad_file(relayd, backend, port):
     """Everything goes on, and the log says where the mistake is."""
     echo = backend(lib.Echo)
     good = relay(port, echo.port)
-    s = relayd(good)
+    s = relayd(good, relays=3)
+    lib.wait_until(lambda: len(lib.children(s.pid)) == 8, "all processes")
     family = set(lib.children(s.pid))
     with lib.connect(port) as c:
         s.reload(BAD, expect="failed to load config file")
@@ -406,7 +407,8 @@ def test_reload_of_a_bad_file(relayd, backend, port):
         s.reload(good)
         assert s.grep(r"reload: done, 1 kept, 0 added, 0 removed")
         assert lib.roundtrip(c, b"still") == b"still"
-    assert set(lib.children(s.pid)) == family
+    # who has read the file ends by himself
+    lib.wait_until(lambda: set(lib.children(s.pid)) == family, "the same")
 
 
 def connects(path):
