@@ -352,6 +352,12 @@ def test_hundred_reloads(served):
     s, port, echo = served(2)
     crowds = [Crowd(port) for _ in range(2)]
     pids = (s.one("hce"), s.one("pfe"))
+
+    def held():
+        return [len(lib.descriptors(p)) for p in
+                (s.pid, *pids, *sorted(s.named("ca")))]
+
+    before = held()
     for i in range(100):
         s.reload(conf(port, echo.port, 2 + i % 3 % 2))
     for c in crowds:
@@ -359,6 +365,7 @@ def test_hundred_reloads(served):
     assert (s.one("hce"), s.one("pfe")) == pids
     assert not s.grep("lost child")
     wait_named(s, "relay", 2)
+    lib.wait_until(lambda: held() == before, f"{before} descriptors")
 
 
 def test_signals_during_reload(served):
