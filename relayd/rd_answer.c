@@ -95,8 +95,10 @@ text_next(void *work, struct rd_client *client)
 
 	n = n < PART ? n : PART;
 	if (n > 0) {
-		rd_client_send(client, CTL_TEXT_PART, conf->text + t->at, n);
+		/* before it is sent: the client may be gone then */
 		t->at += n;
+		rd_client_send(client, CTL_TEXT_PART,
+		    conf->text + t->at - n, n);
 		return true;
 	}
 	rd_client_send(client, CTL_END, NULL, 0);

@@ -144,13 +144,15 @@ static void
 ask_go_on(struct rd_ask *a)
 {
 	const struct rd_ask_sink *sink = a->sink;
+	struct rd_client *client = a->client;
 	void *ctx = a->sink_ctx;
 
 	if (a->at < a->n) {
 		worker_ask(a);
-	} else if (a->client != NULL) {
-		rd_client_send(a->client, CTL_END, NULL, 0);
-		rd_client_done(a->client);
+	} else if (client != NULL) {
+		/* the client may be gone then, and the ask with it */
+		rd_client_send(client, CTL_END, NULL, 0);
+		rd_client_done(client);
 	} else {
 		ask_end(a);
 		sink->over(ctx);

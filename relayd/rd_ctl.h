@@ -47,6 +47,8 @@ unsigned	 rd_ctl_clients(const struct rd_ctl *);
 void		 rd_ctl_event(struct rd_ctl *, enum ctl_type, const void *,
 		    size_t);
 
+/* A client that does not read may be gone after that, and its work ended; it
+ * can still be given to the calls here, until the end of the turn. */
 void		 rd_client_send(struct rd_client *, enum ctl_type,
 		    const void *, size_t);
 void		 rd_client_fail(struct rd_client *, const char *why);
