@@ -404,8 +404,8 @@ static void *
 parent_open(struct master *m, struct ev *ev)
 {
 	static struct parent p;		/* there to the end */
-	struct check_run_conf run = { .drop = true, .done = script_done_cb,
-	    .ctx = &p };
+	struct check_run_conf run = { .drop = true,
+	    .hidden = RD_HASH_KEY, .done = script_done_cb, .ctx = &p };
 	char error[SANDBOX_ERROR];
 
 	p.master = m;

@@ -117,6 +117,8 @@ child(const struct check_run_conf *conf, const struct check_script *s)
 	if (chdir("/") == -1 || !become(conf))
 		_exit(DOWN);
 	umask(022);
+	if (conf->hidden != NULL && unsetenv(conf->hidden) == -1)
+		_exit(DOWN);
 	execvp(s->path, argv);
 	_exit(DOWN);
 }

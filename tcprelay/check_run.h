@@ -22,6 +22,8 @@ struct check_run_conf {
 	bool	 drop;		/* become uid and gid, no other group */
 	uid_t	 uid;
 	gid_t	 gid;
+	const char *hidden;	/* a variable of the environment that is no
+				   business of theirs; NULL */
 	/* up: it ended by itself, with a status other than 0. */
 	void	(*done)(void *ctx, uint32_t host, uint32_t run, bool up);
 	void	*ctx;

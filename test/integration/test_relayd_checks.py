@@ -623,7 +623,8 @@ def test_script_world(relayd, place):
     out = place.path / "out"
     path = place("look", f'{{ id -u; id -G; pwd; echo "$#" "$1"; '
                          f'ls /proc/self/fd | sort -n | tr "\\n" " "; '
-                         f'readlink /proc/$$/fd/0; }} >{out}.new 2>&1\n'
+                         f'readlink /proc/$$/fd/0; env | grep -c ^RELAYD_; }} '
+                         f'>{out}.new 2>&1\n'
                          f"mv {out}.new {out}\nexit 1\n")
     s = relayd(script_conf(path))
     s.wait_for(r"script ok\), state unknown -> up")
@@ -635,6 +636,7 @@ def test_script_world(relayd, place):
     # ls has the folder open, too
     assert lines[4].split()[:3] == ["0", "1", "2"]
     assert len(lines[4].split()) <= 5 and lines[4].endswith("/dev/null")
+    assert lines[5] == "0"
 
 
 def test_script_killed(relayd, place):
