@@ -174,6 +174,10 @@ conf_get(const struct master *m, struct listener_conf *c,
 	c->gid = (gid_t)-1;
 	c->backlog = c->overload_backlog = 128;
 	c->dscp = -1;
+	/* as no configuration has it: whatever the next one says, or does not
+	 * say, is set */
+	c->tcp = (struct net_tcp){ .nodelay = -2, .sack = -2, .ttl = -2,
+	    .minttl = -2 };
 }
 
 static bool
@@ -459,7 +463,8 @@ proc_find(const struct master *m, uint32_t number)
 static struct listener *
 listener_bare(struct master *m)
 {
-	static const struct listener_conf none = { .name = "", .dscp = -1 };
+	static const struct listener_conf none = { .name = "", .dscp = -1,
+	    .tcp = { .nodelay = -1, .sack = -1 } };
 	struct listener *l = listener_new(m, &none, m->generation);
 
 	if (l != NULL)

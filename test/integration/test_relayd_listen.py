@@ -4,6 +4,8 @@ what is said of those that cannot be opened."""
 import ctypes
 import os
 import re
+import shutil
+import signal
 import socket
 import subprocess
 
@@ -12,6 +14,7 @@ import pytest
 import lib
 import ops
 import rd
+import test_upgrade
 
 pytestmark = rd.needed
 
@@ -156,6 +159,28 @@ def test_reload(relayd, backend, port):
         assert s.grep(rf"\]:{port}: socket buffer: Operation not supported")
         stream.goes_on()
     lib.echo_once(port)
+
+
+def test_upgrade_with_another_file(relayd, backend, port, tmp_path):
+    """The new program does not know what the old one had set, and sees to
+    it that all is as the file has it now."""
+    program, server = tmp_path / "relayd", backend(lib.Echo).port
+    shutil.copy2(rd.RELAYD, program)
+    s = relayd(conf(port, server, "tcp { nodelay, ip ttl 9, ip minttl 3 }"),
+               program=program)
+    door, = sockets(s.pid, listening(port))
+    with door, ops.Stream(port) as stream:
+        assert options(door)["ttl"] == 9
+        s.write(conf(port, server, "tcp ip ttl 11"))
+        test_upgrade.replace(program, rd.RELAYD)
+        since = s.mark()
+        s.send_signal(signal.SIGHUP)
+        s.wait_for(r"upgrade: \S+ to \S+", since=since)
+        s.wait_for("reload: done", since=since)
+        with socket.socket() as fresh:
+            assert options(door) == {**options(fresh), "ttl": 11}
+        stream.goes_on()
+        lib.echo_once(port)
 
 
 def test_families_side_by_side(relayd, backend, port):
