@@ -294,7 +294,7 @@ host_value(const struct rd_mib *m, size_t i, unsigned c,
 
 	if (t == NULL)
 		return false;
-	if (health == NULL)
+	if (health == NULL || !rd_view_host_on(m->view, h))
 		health = &none;
 	switch (c) {
 	case 1:

@@ -54,7 +54,10 @@ row_host(const struct rd_show *s, const struct rd_table *t,
 	r->parent = h->parent;
 	net_name_set(&r->addr, &addr.sa, addr.len);
 	text_copy(r->name, sizeof(r->name), h->name);
-	if (health == NULL || t->check.kind == RD_CHECK_NONE)
+	/* of one that was disabled nothing is known, also if hce has not heard
+	 * of that yet */
+	if (health == NULL || t->check.kind == RD_CHECK_NONE ||
+	    r->state == CTL_DISABLED)
 		return;
 	r->error = atomic_load_explicit(&health->error,
 	    memory_order_relaxed);

@@ -464,6 +464,7 @@ states(void **state)
 static void
 counts(void **state)
 {
+	const struct ctl_id four = { .id = 4 };
 	int fd = greeted();
 	struct ctl_header h;
 	struct answer a;
@@ -490,6 +491,18 @@ counts(void **state)
 		seen++;
 	}
 	assert_int_equal(seen, 1);
+	free(a.data);
+	/* once it is disabled nothing is known, whatever the board says yet */
+	ask(fd, CTL_HOST_DISABLE, &four, sizeof(four));
+	assert_string_equal(types(answered(fd)), "1");
+	ask(fd, CTL_SHOW_SUMMARY, NULL, 0);
+	a = answered(fd);
+	while ((body = next(&a, &h)) != NULL) {
+		const struct ctl_host *host = body;
+
+		if (h.type == CTL_HOST)
+			assert_true(host->checks == 0 && host->error == 0);
+	}
 	free(a.data);
 	close(fd);
 }
