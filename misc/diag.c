@@ -407,6 +407,10 @@ sink_line(const struct sink *sink, bool warning,
 	if (sink->fp != NULL)
 		fprintf(sink->fp, "%s%s%s\n", where,
 		    warning ? "warning: " : "", text);
+	else if (log_plain() && warning)	/* relayd-conf 7 */
+		log_err("%swarning: %s", where, text);
+	else if (log_plain())
+		log_crit("%s%s", where, text);
 	else if (warning)
 		log_warn("%swarning: %s", where, text);
 	else

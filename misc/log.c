@@ -404,6 +404,16 @@ log_err(const char *fmt, ...)
 }
 
 void
+log_crit(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_message(LOG_CRIT, false, fmt, ap);
+	va_end(ap);
+}
+
+void
 log_debug_line(const char *fmt, ...)
 {
 	va_list ap;
@@ -527,6 +537,12 @@ log_style(int facility, bool plain)
 	logger.plain = plain;
 	closelog();
 	openlog(logger.ident, LOG_PID, facility);
+}
+
+bool
+log_plain(void)
+{
+	return logger.plain;
 }
 
 void

@@ -58,6 +58,7 @@ void	 log_open(const char *ident);
 /* From log_open() on, whatever is configured: where syslog(3) sorts lines in
  * before that, and whether on standard error they are bare. */
 void	 log_style(int facility, bool plain);
+bool	 log_plain(void);
 void	 log_configure(const struct log_conf *);
 /* To syslog, now: from where the process goes it cannot be reached. What is
  * configured later leaves that connection as it is. */
@@ -75,6 +76,7 @@ void	 log_verbose(bool on);
 void	 log_line(const char *, ...) __attribute__((format(printf, 1, 2)));
 void	 log_warn(const char *, ...) __attribute__((format(printf, 1, 2)));
 void	 log_err(const char *, ...) __attribute__((format(printf, 1, 2)));
+void	 log_crit(const char *, ...) __attribute__((format(printf, 1, 2)));
 
 /* Cheap when the bit is off: the arguments are not evaluated. */
 extern uint32_t log_debug_bits;

@@ -20,6 +20,8 @@ loaded_end(struct master *m)
 	int status;
 
 	ev_del(m->ev, r->load.report);
+	if (d != NULL && m->program->compile != NULL)
+		diag_every(d);
 	status = d == NULL ? -1 : load_finish(&r->load, &r->request,
 	    &r->conf, d);
 	if (status == 0) {

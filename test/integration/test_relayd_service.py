@@ -102,7 +102,8 @@ def test_a_child_by_hand(title):
 
 # ---- what is wrong is said in order: the file, then the rights
 
-BAD = "relay www { listen on 127.0.0.1 port 1\n }\nprotocol x { tls bad }\n"
+BAD = "relay www { listen on 127.0.0.1 port 1\n }\n" \
+    "protocol x { tls bad }; relay www { }\n"
 
 
 @pytest.mark.parametrize("args", [["-d"], []])
@@ -400,7 +401,8 @@ def test_reload_of_a_bad_file(relayd, backend, port):
     family = set(lib.children(s.pid))
     with lib.connect(port) as c:
         s.reload(BAD, expect="failed to load config file")
-        assert s.grep(rf"{s.file}:\d+: ")
+        at = [int(m.group(1)) for m in s.grep(rf"^{s.file}:(\d+): ")]
+        assert at == [2, 4, 4], s.log()
         assert s.grep(r"^parent_sig_handler: reload requested with SIGHUP$")
         assert lib.roundtrip(c, b"still") == b"still"
         lib.echo_once(port)
