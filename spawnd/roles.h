@@ -43,8 +43,6 @@ bool	 roles_keys(struct proc *, uint32_t generation);
 void	 roles_greet(struct proc *);
 /* TELL, from a worker. */
 void	 roles_told(struct proc *, struct channel_message *);
-/* Debug lines or not, said to everybody there is. */
-void	 roles_verbose(struct master *);
 /* SIGCHLD: true if it was one of ours, or of the parent's. */
 bool	 roles_reaped(struct master *, pid_t, int wstatus);
 /* SIGUSR2: new log files. */
