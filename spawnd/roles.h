@@ -1,6 +1,6 @@
 /*
  * The processes of a program beside its workers (role.h): the master's side,
- * roles.c, and the one of the process, role.c.
+ * roles*.c, and the one of the process, role.c.
  */
 #ifndef SPAWND_ROLES_H
 #define SPAWND_ROLES_H
@@ -34,7 +34,8 @@ void	 roles_commit(struct master *);
 void	 roles_adopted(struct master *);
 /* The one being prepared will not come. */
 void	 roles_forget(struct master *);
-/* What the master's tables say again to boards that are not the newest. */
+/* Older boards say of health and orders what the newest does; who still
+ * writes on an older one gets the newest. */
 void	 roles_repeat(struct master *);
 /* A worker has been given CONFIG of that generation: its way to keys. false:
  * its channel does not take it. */
