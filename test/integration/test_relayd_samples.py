@@ -10,6 +10,7 @@ import pytest
 
 import lib
 import rd
+import test_relayd_snmp as snmp
 from test_relayd_relay import net  # noqa: F401 (a fixture)
 
 SAMPLES = lib.TOP / "sample"
@@ -220,3 +221,25 @@ def test_readme_names_them():
     for name in FILES:
         assert name in readme
     assert os.path.exists(SAMPLES / "relayd.conf")
+
+
+@rd.needed
+@pytest.mark.skipif(not lib.have("snmpd"), reason="there is no snmpd")
+def test_snmp(relayd, port, tmp_path):
+    name = "relayd-snmp.conf"
+    agent = snmp.Agent(tmp_path / "agent").start()
+    try:
+        target = lib.free_port()
+        mine = text(name).replace("/var/agentx/master", str(agent.agentx))
+        s = relayd(mine, relays=3, macros=macros(
+            name, ext_port=port, server1=HOSTS[0], server2=HOSTS[1],
+            int_port=target))
+        s.wait_for("agentx: registered with ")
+        with lib.Named("one", host=HOSTS[1], port=target):
+            s.wait_host(HOSTS[1], "up")
+            found = agent.walk()
+        assert found["2.1.3.1"] == "service"
+        assert found["5.1.4.2"] == HOSTS[1]
+        assert found["5.1.7.2"] == "0"
+    finally:
+        agent.stop()
