@@ -483,13 +483,23 @@ def test_log_options(relayd):
 
 
 def test_quiet(relayd):
-    """No debug lines unless asked for."""
+    """No debug lines unless asked for; an operator may ask at any time, and
+    have enough, over a reload, too."""
     with lib.Echo() as p:
-        s = relayd(quick("check tcp", p.port), verbose=0,
-                   start=False)
-        s.launch()
+        s = relayd(quick("check tcp", p.port), verbose=0)
         s.wait_for(r"state up -> up", count=2)
         assert not s.grep("hce_notify_done")
+        s.ctl("log", "verbose")
+        s.wait_for(r"hce_notify_done: 127\.0\.0\.1 \(tcp connect ok\)")
+        s.reload()
+        since = s.mark()
+        s.wait_for(r"hce_notify_done: ", None, since, 2)
+        s.ctl("log", "brief")
+        s.wait_for(r"state up -> up", None, s.mark())
+        since = s.mark()
+        s.reload()
+        s.wait_for(r"state up -> up", None, since, 2)
+        assert not s.grep("hce_notify_done", since)
 
 
 def test_parent(relayd):
