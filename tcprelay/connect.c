@@ -72,8 +72,8 @@ is_local(const struct session *s, int error)
 	case EAGAIN:			/* UNIX: its backlog is full */
 		return ip && s->forward == NULL;
 	case EADDRNOTAVAIL:
-		return ip && s->forward == NULL && (s->setup->config->local.len != 0 ||
-		    !no_source(r));
+		return ip && s->forward == NULL &&
+		    (s->setup->config->local.len != 0 || !no_source(r));
 	}
 	return false;
 }

@@ -111,7 +111,8 @@ struct session {
 	uint8_t		 vain;		/* reads of a hung side, in a row */
 	/* bits: there are sessions by the ten thousand */
 	bool		 queued : 1;	/* for session_again() */
-	bool		 psk : 1, tls_auto : 1, proxied : 1; /* of the listener */
+	/* of the listener */
+	bool		 psk : 1, tls_auto : 1, proxied : 1;
 	bool		 whole : 1;	/* no half-close: SCTP */
 };
 

@@ -39,7 +39,7 @@ struct relay {
 	const struct policy	*policy;	/* session.h */
 	const struct config_relay *conf;	/* NULL: tcprelay's own */
 	struct board_cell	*cell;		/* its listener's, held */
-	struct tls_server	*server;	/* NULL: no TLS with clients. Its
+	struct tls_server	*server;	/* NULL: clients are plain. Its
 						   own, or the setup's */
 	uint64_t		 idle, connect, handshake;	/* ns, idle 0 */
 	struct forward_table	*tables;	/* forward.c; NULL: none */
