@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "misc/tls.h"
 #include "relayd/rd_board.h"
 #include "relayd/rd_engine.h"
 #include "tcprelay/config.h"
@@ -117,10 +118,16 @@ test_hosts(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-		struct rd_conf *a = compile(rows[i].a), *b =
-		    compile(rows[i].b);
-		const char *x = host_name(a, 0, 0), *y = host_name(b, 0, 0);
+		struct rd_conf *a, *b;
+		const char *x, *y;
 
+		if (!tls_available() && (strstr(rows[i].b, "tls") != NULL ||
+		    strstr(rows[i].b, "https") != NULL))
+			continue;
+		a = compile(rows[i].a);
+		b = compile(rows[i].b);
+		x = host_name(a, 0, 0);
+		y = host_name(b, 0, 0);
 		if ((strcmp(x, y) == 0) != rows[i].same)
 			fail_msg("row %zu: %s, %s", i, x, y);
 		rd_conf_unref(a);

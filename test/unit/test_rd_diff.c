@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "misc/str.h"
+#include "misc/tls.h"
 #include "relayd/rd_diff.h"
 
 static struct rd_conf *
@@ -202,6 +203,14 @@ static const struct {
 	    "+protocol p|statement||pass request path \"/a\"|sessions\n" },
 };
 
+/* Without TLS what asks for it is an error. */
+static bool
+row_possible(size_t i)
+{
+	return tls_available() || (strstr(rows[i].old, "tls") == NULL &&
+	    strstr(rows[i].new, "tls") == NULL);
+}
+
 static void
 test_rows(void **state)
 {
@@ -209,6 +218,8 @@ test_rows(void **state)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const char *want = rows[i].want;
 
+		if (!row_possible(i))
+			continue;
 		differ(rows[i].old, rows[i].new);
 		if (want[0] == '\0' ? told[0] != '\0' :
 		    strstr(told, want) == NULL)
@@ -222,9 +233,12 @@ test_backwards(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct rd_diff a = differ(rows[i].old, rows[i].new);
-		struct rd_diff b = differ(rows[i].new, rows[i].old);
+		struct rd_diff a, b;
 
+		if (!row_possible(i))
+			continue;
+		a = differ(rows[i].old, rows[i].new);
+		b = differ(rows[i].new, rows[i].old);
 		assert_int_equal(a.changes, b.changes);
 		for (int k = 0; k < RD_DIFF_KINDS; k++) {
 			assert_int_equal(a.of[k].kept, b.of[k].kept);
