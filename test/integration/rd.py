@@ -147,6 +147,19 @@ class Relayd(lib.Service):
         lib.wait_until(there, f"host {name} {state}", timeout, 0.05)
 
 
+def parents_in(directory):
+    """The relayds that were started there, not by another one."""
+    found = []
+    for pid in lib.processes():
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/{pid}/exe") == os.path.realpath(
+                    RELAYD) and os.readlink(f"/proc/{pid}/cwd") == \
+                    str(directory):
+                found.append(pid)
+    young = {p for pid in found for p in lib.children(pid)}
+    return [pid for pid in found if pid not in young]
+
+
 def session_lines(s, since=0):
     """What is logged of sessions that have ended."""
     return [m.group(0) for m in s.grep(

@@ -497,16 +497,9 @@ relay "none" {{
 
 
 def master_of(s):
-    """The process that has our configuration on its command line, and is
-    nobody's child any more."""
-    for pid in lib.processes():
-        with contextlib.suppress(OSError):
-            with open(f"/proc/{pid}/cmdline", "rb") as f:
-                words = f.read().split(b"\0")
-            if str(s.file).encode() in words and b"-P" not in words and \
-                    lib.alive(pid):
-                return pid
-    return None
+    """The process that was started in the background; None."""
+    found = rd.parents_in(s.directory)
+    return found[0] if found else None
 
 
 # ---- debug lines

@@ -251,26 +251,13 @@ def test_end_cuts_sessions(relayd, backend, port, signo):
     assert not rd.session_lines(s), s.log()
 
 
-def parent_in(directory):
-    """The relayds that were started there, not by another one."""
-    found = []
-    for pid in lib.processes():
-        with contextlib.suppress(OSError):
-            if os.readlink(f"/proc/{pid}/exe") == os.path.realpath(
-                    rd.RELAYD) and os.readlink(f"/proc/{pid}/cwd") == \
-                    str(directory):
-                found.append(pid)
-    young = {p for pid in found for p in lib.children(pid)}
-    return [pid for pid in found if pid not in young]
-
-
 @rd.needed
 def test_background(conf, backend, port, place):
     """The status of the start says that it serves; nothing is left open."""
     echo = backend(lib.Echo)
     f = conf(relay(port, echo.port))
     status, lines = run("-f", f, directory=place)
-    found = parent_in(place)
+    found = rd.parents_in(place)
     try:
         assert (status, lines) == (0, [])
         lib.echo_once(port)
@@ -332,7 +319,7 @@ def test_syslog(conf, backend, place, port, dev):
     f = conf("prefork 1\nlog connection\n" + relay(port, echo.port))
     status, lines = run("-v", "-f", f, directory=place, wrap=[
         "unshare", "-m", "sh", "-c", syslog.ENTER, "sh", directory])
-    found = parent_in(place)
+    found = rd.parents_in(place)
     got = []
     try:
         assert (status, lines, len(found)) == (0, [], 1)
