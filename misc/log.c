@@ -42,7 +42,7 @@ static struct {
 	char			program[NAME_LEN];	/* as of log_open */
 	char			role[NAME_LEN];
 	uint32_t		worker;
-	int			severity;
+	int			severity, warning;
 	bool			to_syslog, json, copy, early, plain;
 	bool			debug_syslog, debug_stderr, debug_file;
 	bool			spoken, verbose;	/* log_verbose() */
@@ -50,6 +50,7 @@ static struct {
 	struct sink		err, file, debug;
 } logger = {
 	.severity = LOG_INFO,
+	.warning = LOG_WARNING,
 	.to_syslog = true,
 	.err = { .fd = STDERR_FILENO },
 	.file = { .fd = -1 },
@@ -389,7 +390,7 @@ log_warn(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	log_message(LOG_WARNING, false, fmt, ap);
+	log_message(logger.warning, false, fmt, ap);
 	va_end(ap);
 }
 
@@ -532,9 +533,10 @@ debug_set(void)
 }
 
 void
-log_style(int facility, bool plain)
+log_style(int facility, int warning, bool plain)
 {
 	logger.plain = plain;
+	logger.warning = warning;
 	closelog();
 	openlog(logger.ident, LOG_PID, facility);
 }

@@ -56,8 +56,9 @@ struct log_conf {
  * to log_* are copied. */
 void	 log_open(const char *ident);
 /* From log_open() on, whatever is configured: where syslog(3) sorts lines in
- * before that, and whether on standard error they are bare. */
-void	 log_style(int facility, bool plain);
+ * before that, the severity of warnings, and whether lines on standard error
+ * are bare. */
+void	 log_style(int facility, int warning, bool plain);
 bool	 log_plain(void);
 void	 log_configure(const struct log_conf *);
 /* To syslog, now: from where the process goes it cannot be reached. What is

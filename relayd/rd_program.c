@@ -20,7 +20,8 @@
 #define TICKETS		7200	/* s that one lives */
 
 static const struct program_manners manners = {
-	.worker = "relay", .facility = LOG_DAEMON, .plain = true,
+	.worker = "relay", .facility = LOG_DAEMON,
+	.warning = LOG_ERR, .plain = true,
 	.cut = true, .unhurried = true, .exits_1 = true,
 };
 

@@ -58,6 +58,7 @@ struct worker_ops {
 struct program_manners {
 	const char	*worker;	/* title of workers: "NAME: relay" */
 	int		 facility;	/* of syslog */
+	int		 warning;	/* its severity; 0: LOG_WARNING */
 	bool		 plain;		/* standard error: the bare line */
 	bool		 cut;		/* the end of the service cuts
 					   sessions; children end silently */

@@ -396,6 +396,8 @@ spawnd_child(const struct program *program, int argc, char ***argvp,
 	words_of(program);
 	if (program->manners != NULL)
 		log_style(program->manners->facility,
+		    program->manners->warning != 0 ?
+		    program->manners->warning : LOG_WARNING,
 		    program->manners->plain);
 	mine = argc >= 5 && strcmp(argv[1], "-P") == 0 &&
 	    strcmp(argv[3], "-I") == 0;

@@ -310,6 +310,36 @@ test_stderr(void **state)
 }
 
 /* Nobody reads: it neither blocks nor loses count. */
+/* Bare lines, warnings as errors; the other way without. */
+static void
+test_style(void **state)
+{
+	struct log_conf conf = quiet();
+	struct captured c;
+	int fd;
+
+	(void)state;
+	conf.stderr_copy = true;
+	log_configure(&conf);
+	log_style(LOG_DAEMON, LOG_ERR, true);
+	c = capture();
+	log_line("bare");
+	captured_read(&c);
+	captured_end(&c);
+	assert_string_equal(got, "bare\n");
+	conf.stderr_copy = false;
+	conf.json = true;
+	log_configure(&conf);
+	fd = log_to_file();
+	log_warn("x");
+	assert_non_null(strstr(contents(fd), "\"level\":\"err\""));
+	log_style(LOG_UUCP, LOG_WARNING, false);
+	log_warn("x");
+	assert_non_null(strstr(contents(fd), "\"level\":\"warning\""));
+	close(fd);
+	log_close();
+}
+
 static void
 test_stalled(void **state)
 {
@@ -460,6 +490,7 @@ main(void)
 		cmocka_unit_test(test_items),
 		cmocka_unit_test(test_long),
 		cmocka_unit_test(test_stderr),
+		cmocka_unit_test(test_style),
 		cmocka_unit_test(test_stalled),
 		cmocka_unit_test(test_verbose),
 		cmocka_unit_test(test_debug_places),
