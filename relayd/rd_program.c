@@ -23,6 +23,7 @@ static const struct program_manners manners = {
 	.worker = "relay", .facility = LOG_DAEMON,
 	.warning = LOG_ERR, .plain = true,
 	.cut = true, .unhurried = true, .exits_1 = true,
+	.exact = true,
 };
 
 /* ---- compiling ---- */

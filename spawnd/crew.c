@@ -214,12 +214,35 @@ crew_grow(struct master *m)
 	crew_refresh(m);
 }
 
+/*
+ * Workers that accept for themselves are never idle while there is anything
+ * to do: to be fewer they have to be told so. Their sessions go on.
+ */
+static void
+crew_cut(struct master *m)
+{
+	const struct program_manners *manners = m->program->manners;
+	struct crew *c = &m->crew;
+	size_t *gone, n;
+
+	if (manners == NULL || !manners->exact || m->single != NULL ||
+	    dispatch_eligible(c->workers, c->n) <= c->rule.instances_max ||
+	    (gone = calloc(c->n, sizeof(*gone))) == NULL)
+		return;
+	n = dispatch_surplus(c->workers, c->n, &c->rule, gone);
+	for (size_t i = 0; i < n; i++)
+		proc_may_die(c->procs[gone[i]]);
+	free(gone);
+	crew_refresh(m);
+}
+
 void
 crew_look(struct master *m)
 {
 	crew_refresh(m);
 	if (m->ending || m->holding)
 		return;
+	crew_cut(m);
 	crew_grow(m);
 	hand_settle(m);
 	overload_look(m);

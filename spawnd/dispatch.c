@@ -120,6 +120,20 @@ dispatch_shrink(const struct dispatch_worker *w, size_t n,
 	return ngone;
 }
 
+size_t
+dispatch_surplus(const struct dispatch_worker *w, size_t n,
+    const struct dispatch_rule *r, size_t *gone)
+{
+	size_t left = dispatch_eligible(w, n), ngone = 0;
+
+	for (size_t i = n; i-- > 0 && left > r->instances_max; )
+		if (w[i].eligible) {
+			gone[ngone++] = i;
+			left--;
+		}
+	return ngone;
+}
+
 uint32_t
 dispatch_wanted(uint64_t total, const struct dispatch_rule *r)
 {

@@ -54,6 +54,10 @@ size_t	 dispatch_shrink(const struct dispatch_worker *, size_t n,
 	    const struct dispatch_rule *, uint64_t now, uint64_t idle,
 	    size_t *gone);
 
+/* Those beyond instances max, latest first, whatever they have to do. */
+size_t	 dispatch_surplus(const struct dispatch_worker *, size_t n,
+	    const struct dispatch_rule *, size_t *gone);
+
 /* Workers there should be when they accept for themselves (4.7). */
 uint32_t dispatch_wanted(uint64_t total, const struct dispatch_rule *);
 

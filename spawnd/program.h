@@ -65,6 +65,8 @@ struct program_manners {
 	bool		 unhurried;	/* SIGUSR1 is ignored, and SIGHUP by
 					   children */
 	bool		 exits_1;	/* 0 or 1 is all that it exits with */
+	bool		 exact;		/* workers beyond instances max drain
+					   at once, not when they are idle */
 };
 
 struct program {

@@ -293,6 +293,43 @@ test_shrink(void **state)
 }
 
 static void
+test_surplus(void **state)
+{
+	static const struct {
+		const char	*what;
+		uint32_t	 max, use[3];
+		bool		 eligible[3];
+		const char	*gone;		/* latest first */
+	} rows[] = {
+		{ "as many as may be", 3, { 0, 1, 9 }, { 1, 1, 1 }, "" },
+		{ "fewer", 4, { 0, 0, 0 }, { 1, 1, 1 }, "" },
+		{ "busy ones, too", 1, { 1, 5, 9 }, { 1, 1, 1 }, "cb" },
+		{ "those that go already", 1, { 1, 1, 1 }, { 1, 0, 1 },
+		    "c" },
+		{ "the latest is gone", 1, { 1, 1, 1 }, { 1, 1, 0 }, "b" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < N(rows); i++) {
+		struct dispatch_worker w[3];
+		struct dispatch_rule r = { rows[i].max, rows[i].max, 2, 8,
+		    true };
+		size_t gone[3], n;
+		char got[4] = "";
+
+		for (size_t j = 0; j < 3; j++)
+			w[j] = (struct dispatch_worker){ rows[i].use[j], 8,
+			    rows[i].eligible[j], false, 0 };
+		n = dispatch_surplus(w, 3, &r, gone);
+		for (size_t j = 0; j < n; j++)
+			got[j] = (char)('a' + gone[j]);
+		if (strcmp(got, rows[i].gone) != 0)
+			fail_msg("%s: gone '%s', not '%s'", rows[i].what, got,
+			    rows[i].gone);
+	}
+}
+
+static void
 test_wanted(void **state)
 {
 	static const struct {
@@ -335,6 +372,7 @@ main(void)
 		cmocka_unit_test(test_on_demand),
 		cmocka_unit_test(test_users_min_zero),
 		cmocka_unit_test(test_shrink),
+		cmocka_unit_test(test_surplus),
 		cmocka_unit_test(test_wanted),
 	};
 
