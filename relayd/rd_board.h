@@ -30,18 +30,4 @@ void		 rd_board_rows(const struct compiled *, struct board *,
 		    uint32_t generation);
 unsigned	 rd_board_row_count(const struct compiled *);
 
-/*
- * Whether it is on: what an operator ordered, or else what the file says.
- * The switch is that of its row; NULL: nobody can have ordered anything.
- */
-static inline bool
-rd_board_on(const struct board_switch *s, bool disabled)
-{
-	if (s != NULL && atomic_load_explicit(&s->ordered,
-	    memory_order_relaxed) != 0)
-		return atomic_load_explicit(&s->off,
-		    memory_order_relaxed) == 0;
-	return !disabled;
-}
-
 #endif

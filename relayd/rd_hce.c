@@ -263,7 +263,7 @@ address_of(const struct rd_host *host, unsigned port)
 static bool
 host_disabled(struct hce *h, const struct rd_host *host)
 {
-	return !rd_board_on(cell_find(h, host->parent != 0 ? host->parent :
+	return !board_on(cell_find(h, host->parent != 0 ? host->parent :
 	    host->id).order, false);
 }
 
@@ -315,7 +315,7 @@ table_fill(struct hce *h, const struct rd_conf *conf,
 		.id = from->id, .name = from->name,
 		.how = how_of(&from->check), .timeout = from->timeout,
 		.every = from->skip + 1,
-		.disabled = !rd_board_on(ordered, from->disabled),
+		.disabled = !board_on(ordered, from->disabled),
 		.hosts = hosts_of(h, from, a), .nhosts = from->nhosts
 	};
 }

@@ -28,7 +28,7 @@ cell_set(struct order *o, const struct rd_cells *c, bool disabled)
 		o->unwritten = true;
 		return false;
 	}
-	if (rd_board_on(order, disabled) == o->on)
+	if (board_on(order, disabled) == o->on)
 		return false;
 	/* readers look at `ordered' first */
 	atomic_store_explicit(&order->off, !o->on, memory_order_release);

@@ -137,21 +137,21 @@ rd_view_release(struct board *b)
 bool
 rd_view_host_on(const struct rd_view *v, const struct rd_host *h)
 {
-	return rd_board_on(v->hosts[h->id - 1].order, false) &&
+	return board_on(v->hosts[h->id - 1].order, false) &&
 	    (h->parent == 0 ||
-	    rd_board_on(v->hosts[h->parent - 1].order, false));
+	    board_on(v->hosts[h->parent - 1].order, false));
 }
 
 bool
 rd_view_table_on(const struct rd_view *v, const struct rd_table *t)
 {
-	return rd_board_on(v->tables[t->id - 1].order, t->disabled);
+	return board_on(v->tables[t->id - 1].order, t->disabled);
 }
 
 bool
 rd_view_redirect_on(const struct rd_view *v, const struct rd_redirect *r)
 {
-	return rd_board_on(v->redirects[r->id - 1].order, r->disabled);
+	return board_on(v->redirects[r->id - 1].order, r->disabled);
 }
 
 /* ---- and what comes of it ---- */

@@ -770,18 +770,7 @@ board_mirror(struct board *to, unsigned column, bool seat,
 static void
 mark_copy(struct board_cell *to, const struct board_cell *from)
 {
-	atomic_store_explicit(&to->use, atomic_load(&from->use),
-	    memory_order_relaxed);
-	atomic_store_explicit(&to->dead, atomic_load(&from->dead),
-	    memory_order_relaxed);
-	atomic_store_explicit(&to->total, board_get(&from->total),
-	    memory_order_relaxed);
-	atomic_store_explicit(&to->failures, board_get(&from->failures),
-	    memory_order_relaxed);
-	atomic_store_explicit(&to->in, board_get(&from->in),
-	    memory_order_relaxed);
-	atomic_store_explicit(&to->out, board_get(&from->out),
-	    memory_order_relaxed);
+	cell_copy(to, from);
 	atomic_store_explicit(&to->pad, atomic_load(&from->pad),
 	    memory_order_relaxed);
 	for (unsigned i = 0; i < 2; i++)

@@ -1,7 +1,7 @@
 /*
  * The board: shared memory, one writer per cell, never locked. Column c of
  * a worker is written by that worker only, its seat by the master only.
- * Rows (listeners, destinations, later relays and redirects) are keyed by
+ * Rows (listeners, destinations; tables, hosts, redirects) are keyed by
  * identity, so that counters survive what moves indices. It holds no secret.
  *
  * One column more than there are seats is the past: there the master counts
@@ -251,6 +251,21 @@ struct board_health	*board_health(const struct board *, uint32_t kind,
 			    const char *name);
 struct board_switch	*board_switch(const struct board *, uint32_t kind,
 			    const char *name);
+
+/*
+ * Whether it is on: what an operator ordered, or else what the file says.
+ * The switch is that of its row; NULL: nobody can have ordered anything.
+ */
+static inline bool
+board_on(const struct board_switch *s, bool disabled)
+{
+	if (s != NULL && atomic_load_explicit(&s->ordered,
+	    memory_order_relaxed) != 0)
+		return atomic_load_explicit(&s->off,
+		    memory_order_relaxed) == 0;
+	return !disabled;
+}
+
 /* A worker's user count. */
 uint32_t board_use(const struct board *, unsigned column);
 /* Clears a column for its next owner. */

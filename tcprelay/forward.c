@@ -141,17 +141,6 @@ forward_relay(struct setup *u, const struct config_relay *conf)
 
 /* ---- who can be chosen */
 
-/* What an operator ordered, or else what the file says. */
-static bool
-switched_on(const struct board_switch *s, bool disabled)
-{
-	if (s != NULL && atomic_load_explicit(&s->ordered,
-	    memory_order_relaxed) != 0)
-		return atomic_load_explicit(&s->off,
-		    memory_order_relaxed) == 0;
-	return !disabled;
-}
-
 static bool
 host_usable(const struct forward_table *t, const struct forward_host *h,
     const struct config_remote *r)
@@ -159,7 +148,7 @@ host_usable(const struct forward_table *t, const struct forward_host *h,
 	if (t->conf->check && (h->health == NULL || atomic_load_explicit(
 	    &h->health->state, memory_order_relaxed) <= 0))
 		return false;
-	return switched_on(h->orders, r->disabled);
+	return board_on(h->orders, r->disabled);
 }
 
 /* One bit for each host. */
@@ -170,7 +159,7 @@ table_usable(const struct session *s, const struct forward_table *t)
 	    &s->setup->config->remotes[t->conf->first];
 	uint32_t usable = 0;
 
-	if (!switched_on(t->orders, t->conf->disabled))
+	if (!board_on(t->orders, t->conf->disabled))
 		return 0;
 	for (uint32_t i = 0; i < t->conf->n && i < ROUTE_HOSTS; i++)
 		if (host_usable(t, &t->hosts[i], &r[i]))
