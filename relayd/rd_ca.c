@@ -138,7 +138,7 @@ ca_open(struct ev *ev, struct role *role)
 
 	(void)role;
 	if (ca == NULL)
-		log_err("out of memory");
+		log_crit("ca: %s", strerror(errno));
 	else
 		ca->ev = ev;
 	return ca;

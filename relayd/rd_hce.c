@@ -438,7 +438,7 @@ hce_open(struct ev *ev, struct role *role)
 	struct hce *h = calloc(1, sizeof *h);
 
 	if (h == NULL || getentropy(&h->salt, sizeof h->salt) == -1) {
-		log_err("health checks: %s", strerror(errno));
+		log_crit("hce: %s", strerror(errno));
 		free(h);
 		return NULL;
 	}

@@ -411,12 +411,12 @@ parent_open(struct master *m, struct ev *ev)
 	p.master = m;
 	p.ev = ev;
 	if (sandbox_user(RELAYD_USER, &run.uid, &run.gid, error) == -1) {
-		log_err("%s", error);
+		log_crit("%s", error);
 		return NULL;
 	}
 	key_take(p.key);
 	if ((p.scripts = check_run_new(ev, &run)) == NULL) {
-		log_err("cannot start: %s", strerror(errno));
+		log_crit("cannot start: %s", strerror(errno));
 		return NULL;
 	}
 	return &p;

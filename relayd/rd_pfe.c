@@ -179,7 +179,7 @@ pfe_open(struct ev *ev, struct role *role)
 
 	if (p == NULL || (p->agentx = rd_agentx_new(p)) == NULL ||
 	    (p->ctl = rd_ctl_new(ev, asked_cb, p)) == NULL) {
-		log_err("pfe: %s", strerror(ENOMEM));
+		log_crit("pfe: %s", strerror(ENOMEM));
 		if (p != NULL)
 			free(p->agentx);
 		free(p);

@@ -142,16 +142,16 @@ confine(const char *title)
 	    strcmp(cells[i].title, title) != 0)
 		i++;
 	if (i == sizeof(cells) / sizeof(cells[0])) {
-		log_err("%s: no such process", title);
+		log_crit("%s: no such process", title);
 		return false;
 	}
 	log_connect(manners.facility);
 	if (sandbox_drop(RELAYD_USER, error) == -1) {
-		log_err("%s: %s", title, error);
+		log_crit("%s: %s", title, error);
 		return false;
 	}
 	if (sandbox_enter(cells[i].role, error) == -1) {
-		log_err("%s: cannot be confined: %s", title,
+		log_crit("%s: cannot be confined: %s", title,
 		    strerror(errno));
 		return false;
 	}

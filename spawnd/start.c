@@ -85,7 +85,7 @@ start_err(const char *fmt, ...)
 	va_end(ap);
 	/* whoever typed the command wants to know, wherever the log goes */
 	log_stderr(true);
-	log_err("%s", text);
+	words_fatal(text);
 	log_stderr(isatty(STDERR_FILENO));
 }
 

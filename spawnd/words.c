@@ -89,6 +89,15 @@ words_say(enum word word, ...)
 }
 
 void
+words_fatal(const char *text)
+{
+	if (service)
+		log_crit("%s", text);
+	else
+		log_err("%s", text);
+}
+
+void
 words_lost(const char *title, pid_t pid, int wstatus)
 {
 	if (WIFSIGNALED(wstatus))

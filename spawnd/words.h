@@ -40,6 +40,9 @@ enum word {
 /* Which of them, once at the start of a process. */
 void	 words_of(const struct program *);
 void	 words_say(enum word, ...);
+/* Why the process ends. For operators of a service that is critical, for those
+ * of a broker an error. */
+void	 words_fatal(const char *text);
 /* A child that was needed has ended. */
 void	 words_lost(const char *title, pid_t, int wstatus);
 

@@ -345,6 +345,31 @@ def test_syslog(conf, backend, place, port, dev):
     assert levels <= {syslog.LEVELS["info"], syslog.LEVELS["debug"]}, got
 
 
+@rd.needed
+def test_levels_of_a_start(conf, place, port, dev):
+    """What keeps it from serving is critical."""
+    directory, sock = dev
+    got = []
+
+    def start(text=None):
+        status, lines = run("-f", conf(text), directory=place, wrap=[
+            "unshare", "-m", "sh", "-c", syslog.ENTER, "sh", directory])
+        assert (status, rd.parents_in(place)) == (1, []), lines
+
+    def level(text):
+        got.extend(syslog.lines(sock))
+        return {x[1] for x in got if re.search(text, x[3])}
+
+    with socket.create_server(("127.0.0.1", port)):
+        start()
+    lib.wait_until(lambda: level("Address already in use"), "its end")
+    assert level("Address already in use") == {syslog.LEVELS["crit"]}, got
+    del got[:]
+    start("relay")
+    lib.wait_until(lambda: level("unexpected end of line"), "its end")
+    assert {x[1] for x in got} == {syslog.LEVELS["crit"]}, got
+
+
 # ---- what this version does not do
 
 UNAPPLIED = """

@@ -31,7 +31,7 @@ mount --rbind $d /dev || exit 125
 exec "$@"
 """
 FACILITIES = {"uucp": 8, "local3": 19, "daemon": 3}
-LEVELS = {"err": 3, "warning": 4, "notice": 5, "info": 6, "debug": 7}
+LEVELS = {"crit": 2, "err": 3, "warning": 4, "notice": 5, "info": 6, "debug": 7}
 
 
 @pytest.fixture
