@@ -253,6 +253,7 @@ void	 rd_rules_settle(struct rd_build *);
 /* Half of what inspection needs; who inspects was told (E89). */
 void	 rd_tls_authority_check(struct rd_build *,
 	    const struct rd_protocol *);
+void	 rd_tls_sides_check(struct rd_build *, const struct rd_protocol *);
 struct rd_protocol *rd_protocol_new(struct rd_build *, const char *name,
 	    enum rd_type);
 

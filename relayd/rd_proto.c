@@ -108,6 +108,8 @@ rd_protocols_end(struct rd_build *b)
 		if (!p->used)
 			rd_warn(b, &p->place, "unused protocol \"%s\"",
 			    p->name);
+		else
+			rd_tls_sides_check(b, p);
 		rd_tls_authority_check(b, p);
 	}
 }
@@ -242,6 +244,9 @@ rd_return_error(struct rd_build *b, const struct rd_word *style,
 
 	if (alone)
 		rd_list_begin(b, RD_LIST_ERROR, place);
+	if (b->protocol->type != RD_HTTP)
+		rd_warn(b, place, "\"return error\" has no effect in %s "
+		    "protocols", types[b->protocol->type]);
 	b->protocol->return_error = true;
 	if (style != NULL && style->text != NULL) {
 		b->protocol->style = style->text;

@@ -294,6 +294,9 @@ flag_take(struct rd_build *b, bool on, const struct rd_word *w)
 			b->names_place = w->place;
 		break;
 	case FLAG_NOTHING:
+		if (on)
+			rd_warn(b, &w->place, "\"%s\" has no effect",
+			    w->text);
 		break;
 	}
 	rd_list_item(b, f->name, no_text(b, on, f->name));
@@ -360,4 +363,27 @@ rd_tls_authority_check(struct rd_build *b, const struct rd_protocol *p)
 		rd_warn(b, &b->ca_places[p->id],
 		    "\"%s\" has no effect without \"%s\"",
 		    cert ? "ca cert" : "ca key", cert ? "ca key" : "ca cert");
+}
+
+/* Who names authorities believes that somebody is verified. */
+void
+rd_tls_sides_check(struct rd_build *b, const struct rd_protocol *p)
+{
+	const struct rd_conf *c = b->conf;
+	bool server = false, client = false;
+
+	for (size_t i = 0; i < c->nrelays; i++) {
+		const struct rd_relay *r = c->relays[i];
+
+		if (r->protocol != p)
+			continue;
+		server = server || r->tls;
+		client = client || r->with_tls;
+	}
+	if (p->tls.client_ca != NULL && !server)
+		rd_warn(b, &p->place, "\"client ca\" has no effect: no relay "
+		    "of protocol \"%s\" listens with tls", p->name);
+	if (p->tls.ca_file != NULL && !client)
+		rd_warn(b, &p->place, "\"ca file\" has no effect: no relay of "
+		    "protocol \"%s\" forwards with tls", p->name);
 }

@@ -367,6 +367,7 @@ def test_client_certificates(relayd, backend, certs, port):
     assert sum("peer did not return a certificate" in x
                for x in failed) == 2, failed
     assert sum("certificate verify failed" in x for x in failed) == 4, failed
+    assert not s.grep("has no effect")
 
 
 # ---- handshakes that come to nothing
@@ -484,6 +485,7 @@ relay "any" {{
 	forward with tls to 127.0.0.1 port {bad.port}
 }}
 """, relays=3)
+    assert not s.grep("has no effect")
     lib.echo_once(ports[0])
     lib.echo_once(ports[2])
     with lib.connect(ports[1]) as c:

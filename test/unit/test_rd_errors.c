@@ -554,6 +554,19 @@ static const struct row warnings[] = {
 	    "pattern"), "" },
 	{ "verify-name", TCP("tls verify-name"), R ":2: warning: "
 	    "\"verify-name\" has no effect without \"ca file\"\n" },
+	{ "client-renegotiation", TCP("tls { no client-renegotiation, "
+	    "client-renegotiation }"), R ":2: warning: "
+	    "\"client-renegotiation\" has no effect\n" },
+	{ "return error", TCP("return error\nreturn error { style x }"),
+	    R ":2: warning: \"return error\" has no effect in tcp protocols\n"
+	    R ":3: warning: \"return error\" has no effect in tcp "
+	    "protocols\n" },
+	{ "return error http", HTTP("return error { style x }"), "" },
+	{ "ca file", TCP("tls ca file \"/c\""), R ":1: warning: \"ca file\" "
+	    "has no effect: no relay of protocol \"a\" forwards with tls\n" },
+	{ "client ca", TCP("tls client ca \"/c\""), R ":1: warning: "
+	    "\"client ca\" has no effect: no relay of protocol \"a\" "
+	    "listens with tls\n" },
 	{ "ca", TCP("tls ca key \"/k\" password \"\""), R ":2: warning: "
 	    "\"ca key\" has no effect without \"ca cert\"\n" },
 	{ "family", "table <six> { 2001:db8::1 }\n"
