@@ -42,6 +42,8 @@ def test_every_row():
     nine, twelve = rows("Section 9"), rows("Section 12")
     assert [r[0] for r in nine] == [str(n) for n in range(1, 61)]
     assert [r[0] for r in twelve] == [str(n) for n in range(1, 20)]
-    for row in nine + twelve + rows("Section 9, quality") + rows("relayd"):
+    others = [rows(t) for t in ("Section 9, quality", "relayd", "Issue 4")]
+    assert all(others)
+    for row in nine + twelve + sum(others, []):
         assert len(row) in (2, 3), row
         assert NAMED.search(row[-1]) or row[-1] in ("later", "above"), row
