@@ -8,6 +8,7 @@
 
 #include "../misc/cleanse.h"
 #include "features.h"
+#include "logfile.h"
 #include "own_process.h"
 #include "tell.h"
 #include "tickets.h"
@@ -84,17 +85,8 @@ process_tickets(struct process *p, struct channel_message *m)
 static void
 process_logfile(struct process *p, struct channel_message *m)
 {
-	struct channel_logfile f;
-
 	(void)p;
-	memcpy(&f, m->payload, sizeof(f));
-	if (f.kind == 1)
-		log_file(m->fds[0]);
-	else if (f.kind == 2)
-		log_debug_file(m->fds[0]);
-	else
-		return;
-	m->fds[0] = -1;
+	logfile_take(m);
 }
 
 static void

@@ -18,6 +18,7 @@
 #include "board.h"
 #include "config_msg.h"
 #include "keys.h"
+#include "logfile.h"
 #include "outbox.h"
 #include "program.h"
 #include "roles.h"
@@ -228,17 +229,8 @@ got_tell(struct role *r, struct channel_message *m)
 static void
 got_logfile(struct role *r, struct channel_message *m)
 {
-	struct channel_logfile f;
-
 	(void)r;
-	memcpy(&f, m->payload, sizeof(f));
-	if (f.kind == 1)
-		log_file(m->fds[0]);
-	else if (f.kind == 2)
-		log_debug_file(m->fds[0]);
-	else
-		return;
-	m->fds[0] = -1;
+	logfile_take(m);
 }
 
 static void
