@@ -232,6 +232,8 @@ int	 board_claim(struct board *, uint32_t kind, const char *name,
 void	 board_describe(struct board *, unsigned row, uint32_t order,
 	    const char *label, const char *text);
 bool	 board_row_used(const struct board_row *);
+/* Name, label or text of a row as a string, size that of the field. */
+void	 board_row_text(char *to, size_t size, const char *from);
 /* Gives rows up that the configuration in the head does not have, and that
  * nobody uses or holds (master only). Returns how many are free then. */
 unsigned board_recycle(struct board *);
@@ -271,7 +273,7 @@ uint32_t board_use(const struct board *, unsigned column);
 /* Clears a column for its next owner. */
 void	 board_reset(struct board *, unsigned column);
 
-/* ---- figures in motion (master only) ---- */
+/* ---- figures in motion (master only; board_moves.c) ---- */
 
 /* Its worker has left: what it counted becomes past, the seat is free. What
  * it had not finished counts as killed. */
