@@ -118,8 +118,19 @@ struct session {
 
 /* Takes over c's descriptor. -1: it could not, the descriptor is untouched. */
 int	 session_open(struct worker *, const struct spawnd_conn *);
+
+/* ---- memory; NULL: there is none */
+
+struct session	*session_alloc(struct worker *);
+/* With its facts and its forward, if it has them. */
+void	 session_free(struct worker *, struct session *);
+struct facts	*session_facts(struct worker *);
+struct forward	*session_forward(struct worker *);
 /* At the end of the worker, when all are closed. */
 void	 session_free_all(struct worker *);
+
+/* ---- its end */
+
 /*
  * The only exit; may be called twice and from any depth. The memory stays
  * until the end of the round.
