@@ -174,9 +174,8 @@ tcp_option(struct rd_build *b, enum rd_tcp_option option, bool on,
 		tri_take(b, &t->nodelay, on, "nodelay");
 		return;
 	case RD_TCP_SACK:
-#ifndef __OpenBSD__
-		not_here(b, place, "sack");
-#endif
+		if (!net_have_sack())
+			not_here(b, place, "sack");
 		tri_take(b, &t->sack, on, "sack");
 		return;
 	case RD_TCP_SPLICE:

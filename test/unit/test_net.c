@@ -1,4 +1,4 @@
-/* misc/net.c: literals, texts, options. */
+/* misc/net.c, misc/net_tcp.c: literals, texts, options. */
 #include <sys/wait.h>
 #include <arpa/inet.h>
 #include <net/if.h>
