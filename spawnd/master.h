@@ -155,6 +155,8 @@ void	 master_stir(struct master *);
 /* End, as after SIGTERM (orderly) or at once with a status. */
 void	 master_end(struct master *, const char *why);
 void	 master_abort(struct master *, int status);
+/* Of those that the end waits for one has ended. */
+void	 master_child_gone(struct master *);
 /* Titles are refreshed some time soon. */
 void	 master_title(struct master *);
 /* Ticket keys as the configuration wants them, from now on. */
