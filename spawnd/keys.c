@@ -3,30 +3,26 @@
  * handshakes wait for them. So one that dies is followed by the next at once,
  * and workers ask that one what was not answered.
  */
-#include <sys/random.h>
 #include <sys/wait.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
-#include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sysexits.h>
 #include <unistd.h>
 
 #include "../misc/log.h"
 #include "../misc/msg.h"
-#include "../misc/net.h"
+#include "aide.h"
 #include "config_msg.h"
-#include "environ.h"
 #include "keys.h"
 #include "logs.h"
 #include "master.h"
 #include "own.h"
 #include "proc.h"
 #include "roles.h"
-#include "self.h"
 #include "upgrade_state.h"
 
 #define QUICK		(100 * EV_MS)	/* ended too soon to try at once */
@@ -162,25 +158,12 @@ keys_new(struct master *m, const struct loaded *conf, uint32_t generation)
 static _Noreturn void
 child_run(const struct keys *k, int fd)
 {
-	static char var[sizeof(KEYS_ENV "=") + CHANNEL_ENV_MAX] =
-	    KEYS_ENV "=";
 	const struct start *start = k->master->start;
-	const char *path = self_image(start->image, start->self);
-	char **env = environ_merge(start->environ_base, k->conf->source);
 	char *argv[3] = { start->argv[0], NULL, NULL };
 
-	if (env == NULL)
-		_exit(EX_OSERR);
-	channel_env_print(var + strlen(var), k->nonce);
-	environ_put(env, var);
-	ev_signal_reset();
 	if (start->stderr_copy)
 		argv[1] = (char *)(uintptr_t)"-D";
-	if (fd == 0 ? fcntl(0, F_SETFD, 0) == -1 : dup2(fd, 0) == -1)
-		_exit(EX_OSERR);
-	execve(path, argv, env);
-	log_err("cannot execute %s: %s", path, strerror(errno));
-	_exit(EX_OSERR);
+	aide_run(k->master, fd, KEYS_ENV, k->nonce, k->conf->source, argv);
 }
 
 /* ---- talking to it ---- */
@@ -196,14 +179,13 @@ keys_send(struct keys *k, enum channel_type type, const void *a, size_t alen,
 static bool
 send_configuration(struct keys *k)
 {
-	struct channel_hello hello = { .generation = k->generation };
+	const struct channel_hello hello = aide_hello(k->nonce,
+	    k->generation, 0);
 	const struct loaded conf = { .conf = k->conf, .bundle = k->bundle,
 	    .secrets = k->secrets, .shared = -1 };
 	struct config_out out;
 
 	config_pack(&out, k->master, &conf, k->generation, false);
-	memcpy(hello.nonce, k->nonce, sizeof(hello.nonce));
-	memcpy(hello.build, channel_build, sizeof(hello.build));
 	if (!keys_send(k, CHANNEL_HELLO, &hello, sizeof(hello), NULL, 0,
 	    NULL, 0))
 		return false;
@@ -273,28 +255,23 @@ channel_lost(struct keys *k)
 		ev_timer_set(k->master->ev, &k->timer, 0, orphan_cb, k);
 }
 
+/* Whatever it says, it is alive. */
+static bool
+keys_got(void *ctx, struct channel_message *msg)
+{
+	struct keys *k = ctx;
+
+	(void)msg;
+	k->pinged = 0;
+	return true;
+}
+
 static void
 keys_read(struct keys *k)
 {
-	static alignas(8) uint8_t buf[CHANNEL_MAX];
-	struct channel_message msg;
-
-	while (k->channel.fd != -1) {
-		switch (channel_recv(&k->channel, buf, &msg)) {
-		case CHANNEL_NOTHING:
-			return;
-		case CHANNEL_CLOSED:
-			channel_lost(k);
-			return;
-		case CHANNEL_IGNORED:
-			break;
-		case CHANNEL_GOT:
-			while (msg.nfds > 0)
-				close(msg.fds[--msg.nfds]);
-			k->pinged = 0;
-			break;
-		}
-	}
+	if (k->channel.fd != -1 && aide_read(&k->channel, INT_MAX, keys_got,
+	    k) == CHANNEL_CLOSED)
+		channel_lost(k);
 }
 
 static void
@@ -319,22 +296,13 @@ keys_lost(void *ctx, int fd)
 static bool
 keys_fork(struct keys *k)
 {
-	int fds[2];
+	int theirs;
 
-	if (getentropy(k->nonce, sizeof(k->nonce)) == -1 ||
-	    msg_pair(fds, (int)k->conf->broker.bufsize) == -1)
-		return false;
-	hand_forks(k->master);
-	k->pid = fork();
+	k->pid = aide_fork(k->master, &k->channel, k->nonce,
+	    (int)k->conf->broker.bufsize, &theirs);
 	if (k->pid == 0)
-		child_run(k, fds[1]);
-	close(fds[1]);
-	if (k->pid == -1) {
-		net_close(fds[0]);
-		return false;
-	}
-	k->channel = (struct channel){ .fd = fds[0], .master = true };
-	return true;
+		child_run(k, theirs);
+	return k->pid != -1;
 }
 
 static void

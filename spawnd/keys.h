@@ -54,9 +54,6 @@ void	 keys_clear(struct master *);
 
 #define KEYS_ENV	"SPAWND_KEYPROC"	/* as SPAWND_WORKER */
 
-bool	 keys_is_process(void);
-/* Nobody else looks into this process, and it leaves no core. */
-void	 keys_conceal(void);
 /* After log_open(). The exit status. */
 int	 keys_main(const struct program *, char **argv);
 

@@ -61,7 +61,6 @@ void	 roles_clear(struct master *);
 
 #define ROLE_ENV	"SPAWND_ROLE"	/* as SPAWND_WORKER */
 
-bool	 role_is_process(void);
 /* After log_open(). The exit status. */
 int	 role_main(const struct program *, const char *base,
 	    const char *title, uint32_t instance);

@@ -1,27 +1,20 @@
 /*
  * One process of a role: started, told what is in force, watched, replaced.
  */
-#include <sys/random.h>
 #include <sys/wait.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sysexits.h>
 #include <unistd.h>
 
-#include "../misc/msg.h"
-#include "../misc/net.h"
+#include "aide.h"
 #include "config_msg.h"
-#include "environ.h"
 #include "logs.h"
 #include "reload.h"
 #include "roles_impl.h"
 #include "seats.h"
-#include "self.h"
 #include "start.h"
 #include "words.h"
 
@@ -155,11 +148,9 @@ member_greet(struct member *b)
 {
 	struct master *m = b->master;
 	const struct loaded *next = reload_preparing(m);
-	struct channel_hello hello = { .generation = m->generation,
-	    .worker = b->instance };
+	const struct channel_hello hello = aide_hello(b->nonce,
+	    m->generation, b->instance);
 
-	memcpy(hello.nonce, b->nonce, sizeof(hello.nonce));
-	memcpy(hello.build, channel_build, sizeof(hello.build));
 	if (!member_send(b, CHANNEL_HELLO, &hello, sizeof(hello), NULL, 0,
 	    NULL, 0))
 		return false;
@@ -216,9 +207,11 @@ got_ready(struct member *b, const struct channel_message *msg)
 	member_kill(b, SIGKILL);
 }
 
-static void
-member_got(struct member *b, struct channel_message *msg)
+static bool
+member_got(void *ctx, struct channel_message *msg)
 {
+	struct member *b = ctx;
+
 	if (msg->type != CHANNEL_PONG)
 		log_debug(DEBUG_PACKET, "%s %ld: %s", kind_of(b)->title,
 		    (long)b->pid, channel_forms[msg->type].name);
@@ -227,9 +220,7 @@ member_got(struct member *b, struct channel_message *msg)
 		roles_route(b->master, b->role, b->instance, msg);
 	else if (msg->type == CHANNEL_READY)
 		got_ready(b, msg);
-	for (unsigned i = 0; i < msg->nfds; i++)
-		if (msg->fds[i] != -1)
-			close(msg->fds[i]);
+	return b->channel.fd != -1;
 }
 
 #define TURN	256		/* one does not hold up the others */
@@ -237,23 +228,9 @@ member_got(struct member *b, struct channel_message *msg)
 void
 member_read(struct member *b)
 {
-	static alignas(8) uint8_t buf[CHANNEL_MAX];
-	struct channel_message msg;
-
-	for (int i = 0; i < TURN && b->channel.fd != -1; i++) {
-		switch (channel_recv(&b->channel, buf, &msg)) {
-		case CHANNEL_NOTHING:
-			return;
-		case CHANNEL_CLOSED:
-			channel_lost(b);
-			return;
-		case CHANNEL_IGNORED:
-			break;
-		case CHANNEL_GOT:
-			member_got(b, &msg);
-			break;
-		}
-	}
+	if (b->channel.fd != -1 && aide_read(&b->channel, TURN, member_got,
+	    b) == CHANNEL_CLOSED)
+		channel_lost(b);
 }
 
 static void
@@ -286,46 +263,22 @@ member_lost(void *ctx, int fd)
 static _Noreturn void
 child_run(const struct member *b, int fd)
 {
-	static char var[sizeof(ROLE_ENV "=") + CHANNEL_ENV_MAX] =
-	    ROLE_ENV "=";
-	const struct start *start = b->master->start;
-	const char *path = self_image(start->image, start->self);
-	char **env = environ_merge(start->environ_base,
-	    b->master->conf.conf->source);
-	char **argv = start_argv(start, kind_of(b)->title, b->instance);
+	const struct master *m = b->master;
 
-	if (env == NULL || argv == NULL)
-		_exit(EX_OSERR);
-	channel_env_print(var + strlen(var), b->nonce);
-	environ_put(env, var);
-	ev_signal_reset();
 	(void)setsid();
-	if (fd == 0 ? fcntl(0, F_SETFD, 0) == -1 : dup2(fd, 0) == -1)
-		_exit(EX_OSERR);
-	execve(path, argv, env);
-	log_err("cannot execute %s: %s", path, strerror(errno));
-	_exit(EX_OSERR);
+	aide_run(m, fd, ROLE_ENV, b->nonce, m->conf.conf->source,
+	    start_argv(m->start, kind_of(b)->title, b->instance));
 }
 
 static bool
 member_fork(struct member *b)
 {
-	int fds[2];
+	int theirs;
 
-	if (getentropy(b->nonce, sizeof(b->nonce)) == -1 ||
-	    msg_pair(fds, 0) == -1)
-		return false;
-	hand_forks(b->master);
-	b->pid = fork();
+	b->pid = aide_fork(b->master, &b->channel, b->nonce, 0, &theirs);
 	if (b->pid == 0)
-		child_run(b, fds[1]);
-	close(fds[1]);
-	if (b->pid == -1) {
-		net_close(fds[0]);
-		return false;
-	}
-	b->channel = (struct channel){ .fd = fds[0], .master = true };
-	return true;
+		child_run(b, theirs);
+	return b->pid != -1;
 }
 
 static void

@@ -19,6 +19,7 @@
 #include "../misc/title.h"
 #include "../misc/url.h"
 #include "adopt.h"
+#include "aide.h"
 #include "features.h"
 #include "given.h"
 #include "keys.h"
@@ -407,7 +408,7 @@ spawnd_child(const struct program *program, int argc, char ***argvp,
 		else if (strcmp(argv[i], "-v") == 0)
 			log_verbose(true);
 	}
-	if (mine && role_is_process())
+	if (mine && aide_is_process(ROLE_ENV))
 		*status = role_main(program, base, argv[2],
 		    (uint32_t)strtoul(argv[4], NULL, 10));
 	else if (mine && own_is_worker())
@@ -482,7 +483,7 @@ spawnd_main(const struct program *program, int argc, char **argv)
 	log_open(s.base);
 	if (own_is_worker())
 		return own_main(program, argc, argv);
-	if (keys_is_process())
+	if (aide_is_process(KEYS_ENV))
 		return keys_main(program, argv);
 	/* left by somebody who was one; ours must not find it */
 	environ_forget();

@@ -38,6 +38,7 @@ def served(relayd, backend, port):
         echo = backend(lib.Echo)
         s = relayd(conf(port, echo.port, prefork), relays=prefork, **kw)
         s.wait_host("127.0.0.1", "up")
+        wait_named(s, "ca", prefork)	# nobody else waits for them
         return s, port, echo
 
     return make
