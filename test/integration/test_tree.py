@@ -17,8 +17,8 @@ LAYERS = {
                  "spawnd": {"board.h", "program.h", "conf.h", "spawnd.h",
                             "channel.h", "facts.h", "role.h"}},
     "relayd": {"misc": None, "tcprelay": None,
-               "spawnd": {"board.h", "conf.h", "master.h", "program.h",
-                          "role.h", "rows.h", "spawnd.h"}},
+               "spawnd": {"board.h", "conf.h", "keyset.h", "master.h",
+                          "program.h", "role.h", "rows.h", "spawnd.h"}},
 }
 # languages are read by spawnd's reader
 FRONT_ENDS = {"conf.c": {"parse.h"}, "conf_build.h": {"parse.h"}}
