@@ -550,6 +550,23 @@ board_recycle(struct board *b)
 	return n;
 }
 
+void
+board_unorder(struct board *b)
+{
+	uint32_t generation = atomic_load(&b->head->generation);
+
+	for (unsigned i = 0; i < b->rows; i++) {
+		const struct board_row *r = board_row(b, i);
+		struct board_switch *s = (struct board_switch *)board_cell(b,
+		    board_orders(b), i);
+
+		if (board_row_used(r) && r->generation != generation &&
+		    atomic_load_explicit(&s->ordered, memory_order_relaxed))
+			atomic_store_explicit(&s->ordered, 0,
+			    memory_order_release);
+	}
+}
+
 struct board_cell *
 board_hold(struct board *b, unsigned column, uint32_t kind, const char *name)
 {

@@ -237,6 +237,10 @@ void	 board_row_text(char *to, size_t size, const char *from);
 /* Gives rows up that the configuration in the head does not have, and that
  * nobody uses or holds (master only). Returns how many are free then. */
 unsigned board_recycle(struct board *);
+/* Orders for what the configuration in the head does not have are over, also
+ * if somebody still holds the row: what comes back later is as the file says
+ * (master only). */
+void	 board_unorder(struct board *);
 /*
  * The cell of a row with that identity, for whoever is going to count there:
  * the row stays until it was dropped as often as it was held. NULL: there is

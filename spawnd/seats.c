@@ -213,6 +213,7 @@ seats_commit(struct master *m)
 		return;
 	head_set(m, s);
 	rows_enter(m, s, m->conf.conf, m->generation);
+	board_unorder(&s->board);
 	listeners_show(m);
 	seats_show(m);
 }

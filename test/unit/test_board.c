@@ -526,10 +526,16 @@ test_marks(void **state)
 	board_leave(&b, 0);
 	assert_int_equal(h->state, -1);
 	assert_int_equal(s->off, 1);
+	board_unorder(&b);
+	assert_int_equal(s->ordered, 1);
 	/* what they say keeps no row, whoever holds it there does */
 	b.head->generation = 2;
 	mine = board_hold(&b, board_check(&b), BOARD_HOST, "h");
 	assert_ptr_equal(mine, h);
+	/* an order ends with what it was for, though */
+	board_unorder(&b);
+	assert_int_equal(s->ordered, 0);
+	assert_int_equal(h->state, -1);
 	(void)board_recycle(&b);
 	assert_int_equal(board_find(&b, BOARD_HOST, "h"), row);
 	assert_int_equal(board_find(&b, BOARD_TABLE, "h"), -1);
