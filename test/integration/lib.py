@@ -130,13 +130,14 @@ def wait_until(condition, what, timeout=None, step=0.01):
 # ---- processes, as /proc sees them
 
 def proc_stat(pid):
-    """(state, parent, session) of a process, or None when it is gone."""
+    """(state, parent, session, start) of a process, or None when it is
+    gone."""
     try:
         text = pathlib.Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
     rest = text.rpartition(")")[2].split()
-    return rest[0], int(rest[1]), int(rest[3])
+    return rest[0], int(rest[1]), int(rest[3]), int(rest[19])
 
 
 def alive(pid):
@@ -150,12 +151,13 @@ def processes():
 
 
 def children(pid):
+    """The oldest first: process ids begin anew some time."""
     out = []
     for p in processes():
         stat = proc_stat(p)
         if stat and stat[1] == pid and stat[0] not in "ZX":
-            out.append(p)
-    return sorted(out)
+            out.append((stat[3], p))
+    return [p for _, p in sorted(out)]
 
 
 def has_channel(pid):

@@ -75,9 +75,10 @@ class Relayd(lib.Service):
         return found
 
     def one(self, title):
-        found = self.named(title)
-        assert len(found) == 1, (title, found)
-        return found[0]
+        """There is one; it has its title a moment after its start."""
+        return lib.wait_until(
+            lambda: (lambda p: p[0] if len(p) == 1 else None)(
+                self.named(title)), f"one {title}")
 
     def stop(self, signo=signal.SIGTERM, timeout=None):
         """Its exit status; all children must have ended with it."""

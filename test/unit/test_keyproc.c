@@ -455,7 +455,9 @@ test_patience(void **state)
 		wire_must(&w[i]);
 		wire_close(&w[i]);
 	}
-	/* no more of these two, and none of one that is answered */
+	/* no more of these two, and none of one that is answered in time,
+	 * which now is time enough */
+	keyproc_patience(k, 10 * EV_SECOND, late_cb);
 	wire_open(&w[2], s, c, BOTH);
 	wire_must(&w[2]);
 	wire_close(&w[2]);
