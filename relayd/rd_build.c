@@ -232,9 +232,10 @@ rd_global_agentx(struct rd_build *b, const struct rd_word *context,
     const struct rd_word *path, const struct diag_place *place)
 {
 	const char *context_text = "", *path_text = "";
+	bool first;
 
-	(void)place;
 	b->broken = false;
+	first = !b->conf->agentx;
 	b->conf->agentx = true;
 	b->conf->agentx_path = "/var/agentx/master";
 	b->conf->agentx_context = "";
@@ -249,6 +250,14 @@ rd_global_agentx(struct rd_build *b, const struct rd_word *context,
 		path_text = arena_printf(b->arena, " path %s",
 		    rd_quoted(b, path));
 	}
+#ifdef HAVE_NETSNMP
+	(void)place;
+	(void)first;
+#else
+	if (first && !b->broken)
+		rd_warn(b, place, "\"agentx\" is not supported on this "
+		    "system and has no effect");
+#endif
 	rd_statement(b, "agentx%s%s", context_text, path_text);
 }
 

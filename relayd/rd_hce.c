@@ -176,6 +176,9 @@ status_cb(void *ctx, const struct check_status *s)
 	if (cell != NULL)
 		cell_write(cell, &s->now);
 	role_tell(h->role, RD_PFE, 0, RD_HOST, &tell, sizeof tell, -1);
+	if (tell.old != tell.now)	/* who may not be there */
+		role_tell(h->role, RD_SNMP, ROLE_ALL, RD_HOST, &tell,
+		    sizeof tell, -1);
 }
 
 static void

@@ -20,45 +20,56 @@
  * has its own residue. */
 #define STRIDE		64u
 
-const struct agentx_oid rd_mib_base = { .n = BASE_LEN, .sub = { BASE, 2 } };
-const struct agentx_oid rd_mib_trap = { .n = BASE_LEN, .sub = { BASE, 1 } };
+const struct rd_oid rd_mib_base = { .n = BASE_LEN, .sub = { BASE, 2 } };
+const struct rd_oid rd_mib_trap = { .n = BASE_LEN, .sub = { BASE, 1 } };
+
+int
+rd_oid_cmp(const struct rd_oid *a, const struct rd_oid *b)
+{
+	uint32_t n = a->n < b->n ? a->n : b->n;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (a->sub[i] != b->sub[i])
+			return a->sub[i] < b->sub[i] ? -1 : 1;
+	return (a->n > b->n) - (a->n < b->n);
+}
 
 /* ---- values ---- */
 
 static void
-value_number(struct agentx_value *v, enum agentx_kind kind, uint64_t number)
+value_number(struct rd_mib_value *v, enum rd_mib_kind kind, uint64_t number)
 {
 	v->kind = kind;
 	v->number = number;
 }
 
 static void
-value_integer(struct agentx_value *v, uint64_t number)
+value_integer(struct rd_mib_value *v, uint64_t number)
 {
-	value_number(v, AGENTX_INTEGER, number <= ID_MAX ? number : ID_MAX);
+	value_number(v, RD_MIB_INTEGER, number <= ID_MAX ? number : ID_MAX);
 }
 
 static void
-value_gauge(struct agentx_value *v, uint64_t number)
+value_gauge(struct rd_mib_value *v, uint64_t number)
 {
-	value_number(v, AGENTX_GAUGE, number <= UINT32_MAX ? number :
+	value_number(v, RD_MIB_GAUGE, number <= UINT32_MAX ? number :
 	    UINT32_MAX);
 }
 
 static void
-value_text(struct agentx_value *v, const char *text)
+value_text(struct rd_mib_value *v, const char *text)
 {
-	v->kind = AGENTX_STRING;
+	v->kind = RD_MIB_STRING;
 	v->bytes = text != NULL ? text : "";
 	v->len = strlen(v->bytes);
 }
 
 static void
-value_address(struct agentx_value *v, struct rd_mib_room *room,
+value_address(struct rd_mib_value *v, struct rd_mib_room *room,
     const struct net_name *name)
 {
 	memcpy(room->bytes, name->ip, sizeof(room->bytes));
-	v->kind = AGENTX_STRING;
+	v->kind = RD_MIB_STRING;
 	v->bytes = room->bytes;
 	v->len = name->family == AF_INET ? 4 : name->family == AF_INET6 ? 16 :
 	    0;
@@ -83,7 +94,7 @@ name_of(const struct net_addr *addr)
 
 static bool
 statistics_value(const struct rd_mib *m, const char *key, unsigned c,
-    struct agentx_value *v)
+    struct rd_mib_value *v)
 {
 	static const struct rd_stat none;
 	const struct rd_stat *s = &none;
@@ -93,7 +104,7 @@ statistics_value(const struct rd_mib *m, const char *key, unsigned c,
 			s = &m->stats->entries[i];
 	switch (c) {
 	case 4:
-		value_number(v, AGENTX_COUNTER64, s->total);
+		value_number(v, RD_MIB_COUNTER64, s->total);
 		return true;
 	case 5:
 		value_gauge(v, s->average);
@@ -120,7 +131,7 @@ statistics_value(const struct rd_mib *m, const char *key, unsigned c,
 
 static bool
 redirect_value(const struct rd_mib *m, size_t i, unsigned c,
-    struct agentx_value *v, struct rd_mib_room *room)
+    struct rd_mib_value *v, struct rd_mib_room *room)
 {
 	const struct rd_redirect *r = m->view->conf->redirects[i];
 	char key[BOARD_NAME];
@@ -158,7 +169,7 @@ relay_down(const struct rd_mib *m, const struct rd_relay *r)
 
 static bool
 relay_value(const struct rd_mib *m, size_t i, unsigned c,
-    struct agentx_value *v, struct rd_mib_room *room)
+    struct rd_mib_value *v, struct rd_mib_room *room)
 {
 	const struct rd_relay *r = m->view->conf->relays[i];
 	char key[BOARD_NAME];
@@ -181,7 +192,7 @@ relay_value(const struct rd_mib *m, size_t i, unsigned c,
 
 static bool
 router_value(const struct rd_mib *m, size_t i, unsigned c,
-    struct agentx_value *v, struct rd_mib_room *room)
+    struct rd_mib_value *v, struct rd_mib_room *room)
 {
 	const struct rd_router *r = m->view->conf->routers[i];
 
@@ -228,7 +239,7 @@ route_at(const struct rd_mib *m, size_t i, const struct rd_router **router)
 
 static bool
 route_value(const struct rd_mib *m, size_t i, unsigned c,
-    struct agentx_value *v, struct rd_mib_room *room)
+    struct rd_mib_value *v, struct rd_mib_room *room)
 {
 	const struct rd_router *router = NULL;
 	const struct rd_prefix *p = route_at(m, i, &router);
@@ -284,7 +295,7 @@ host_status(const struct rd_mib *m, const struct rd_table *t,
 
 static bool
 host_value(const struct rd_mib *m, size_t i, unsigned c,
-    struct agentx_value *v, struct rd_mib_room *room)
+    struct rd_mib_value *v, struct rd_mib_room *room)
 {
 	const struct rd_host *h = m->view->conf->hosts[i];
 	const struct rd_table *t = host_table(m->view->conf, h->id);
@@ -319,10 +330,10 @@ host_value(const struct rd_mib *m, size_t i, unsigned c,
 		value_integer(v, host_status(m, t, h));
 		return true;
 	case 8:
-		value_number(v, AGENTX_COUNTER64, board_get(&health->checks));
+		value_number(v, RD_MIB_COUNTER64, board_get(&health->checks));
 		return true;
 	case 9:
-		value_number(v, AGENTX_COUNTER64, board_get(&health->ups));
+		value_number(v, RD_MIB_COUNTER64, board_get(&health->ups));
 		return true;
 	case 10:
 		value_integer(v, atomic_load_explicit(&health->error,
@@ -335,14 +346,14 @@ host_value(const struct rd_mib *m, size_t i, unsigned c,
 
 /* Hundredths of a second, which come round. */
 static void
-value_ticks(struct agentx_value *v, uint64_t ns)
+value_ticks(struct rd_mib_value *v, uint64_t ns)
 {
-	value_number(v, AGENTX_TICKS, (uint32_t)(ns / 10000000));
+	value_number(v, RD_MIB_TICKS, (uint32_t)(ns / 10000000));
 }
 
 static bool
 session_value(const struct rd_mib *m, size_t i, unsigned c,
-    struct agentx_value *v, struct rd_mib_room *room)
+    struct rd_mib_value *v, struct rd_mib_room *room)
 {
 	const struct tell_session *s = &m->sessions[i].session;
 
@@ -390,7 +401,7 @@ session_value(const struct rd_mib *m, size_t i, unsigned c,
 
 static bool
 table_value(const struct rd_mib *m, size_t i, unsigned c,
-    struct agentx_value *v, struct rd_mib_room *room)
+    struct rd_mib_value *v, struct rd_mib_room *room)
 {
 	const struct rd_table *t = m->view->conf->tables[i];
 	unsigned state;
@@ -443,7 +454,7 @@ rows_of(const struct rd_mib *m, unsigned table)
 static const struct {
 	unsigned	 columns, indexes;
 	bool		(*value)(const struct rd_mib *, size_t row,
-			    unsigned column, struct agentx_value *,
+			    unsigned column, struct rd_mib_value *,
 			    struct rd_mib_room *);
 } tables[LAST + 1] = {
 	[REDIRECTS]	= { 10, 1, redirect_value },
@@ -491,27 +502,27 @@ row_search(const struct rd_mib *m, unsigned table,
 /* ---- the two questions ---- */
 
 static bool
-below_base(const struct agentx_oid *oid)
+below_base(const struct rd_oid *oid)
 {
 	return oid->n > BASE_LEN && memcmp(oid->sub, rd_mib_base.sub,
 	    BASE_LEN * sizeof(oid->sub[0])) == 0;
 }
 
 void
-rd_mib_get(const struct rd_mib *m, const struct agentx_oid *oid,
-    struct agentx_value *v, struct rd_mib_room *room)
+rd_mib_get(const struct rd_mib *m, const struct rd_oid *oid,
+    struct rd_mib_value *v, struct rd_mib_room *room)
 {
 	uint32_t index[INDEXES] = { 0 }, found[INDEXES];
 	unsigned table, indexes;
 	size_t row;
 
-	*v = (struct agentx_value){ .kind = AGENTX_NO_OBJECT };
+	*v = (struct rd_mib_value){ .kind = RD_MIB_NO_OBJECT };
 	if (!below_base(oid) || oid->n < INDEX ||
 	    (table = oid->sub[TABLE]) < 1 || table > LAST ||
 	    oid->sub[ENTRY] != 1 || oid->sub[COLUMN] < 1 ||
 	    oid->sub[COLUMN] > tables[table].columns)
 		return;
-	v->kind = AGENTX_NO_INSTANCE;
+	v->kind = RD_MIB_NO_INSTANCE;
 	indexes = tables[table].indexes;
 	if (oid->n != INDEX + indexes)
 		return;
@@ -522,12 +533,12 @@ rd_mib_get(const struct rd_mib *m, const struct agentx_oid *oid,
 	row_index(m, table, row, found);
 	if (found[0] != index[0] || found[1] != index[1] ||
 	    !tables[table].value(m, row, oid->sub[COLUMN], v, room))
-		v->kind = AGENTX_NO_INSTANCE;
+		v->kind = RD_MIB_NO_INSTANCE;
 }
 
 static void
 name_set(const struct rd_mib *m, unsigned table, unsigned column, size_t row,
-    struct agentx_oid *name)
+    struct rd_oid *name)
 {
 	uint32_t index[INDEXES];
 
@@ -544,9 +555,9 @@ name_set(const struct rd_mib *m, unsigned table, unsigned column, size_t row,
 /* The row of that column to begin with: what lies before from is left out. */
 static size_t
 row_from(const struct rd_mib *m, unsigned table, unsigned column,
-    const struct agentx_oid *from)
+    const struct rd_oid *from)
 {
-	struct agentx_oid name;
+	struct rd_oid name;
 	uint32_t index[INDEXES] = { 0 };
 	unsigned indexes = tables[table].indexes;
 	size_t row, n = rows_of(m, table);
@@ -558,7 +569,7 @@ row_from(const struct rd_mib *m, unsigned table, unsigned column,
 	name.sub[ENTRY] = 1;
 	name.sub[COLUMN] = column;
 	name.n = INDEX;
-	if (agentx_oid_cmp(from, &name) < 0)
+	if (rd_oid_cmp(from, &name) < 0)
 		return 0;
 	if (from->n < INDEX || memcmp(from->sub, name.sub,
 	    INDEX * sizeof(name.sub[0])) != 0)
@@ -567,7 +578,7 @@ row_from(const struct rd_mib *m, unsigned table, unsigned column,
 		index[i] = from->sub[INDEX + i];
 	for (row = row_search(m, table, index); row < n; row++) {
 		name_set(m, table, column, row, &name);
-		order = agentx_oid_cmp(&name, from);
+		order = rd_oid_cmp(&name, from);
 		if (order > 0 || (order == 0 && from->include))
 			break;
 	}
@@ -575,9 +586,9 @@ row_from(const struct rd_mib *m, unsigned table, unsigned column,
 }
 
 bool
-rd_mib_next(const struct rd_mib *m, const struct agentx_oid *from,
-    const struct agentx_oid *to, struct agentx_oid *name,
-    struct agentx_value *v, struct rd_mib_room *room)
+rd_mib_next(const struct rd_mib *m, const struct rd_oid *from,
+    const struct rd_oid *to, struct rd_oid *name,
+    struct rd_mib_value *v, struct rd_mib_room *room)
 {
 	for (unsigned table = 1; table <= LAST; table++) {
 		if (rows_of(m, table) == 0)
@@ -588,9 +599,9 @@ rd_mib_next(const struct rd_mib *m, const struct agentx_oid *from,
 			if (row >= rows_of(m, table))
 				continue;
 			name_set(m, table, c, row, name);
-			if (to->n > 0 && agentx_oid_cmp(name, to) >= 0)
+			if (to->n > 0 && rd_oid_cmp(name, to) >= 0)
 				return false;
-			*v = (struct agentx_value){ .number = 0 };
+			*v = (struct rd_mib_value){ .number = 0 };
 			return tables[table].value(m, row, c, v, room);
 		}
 	}
@@ -620,9 +631,9 @@ rd_mib_sort(struct rd_mib_session *s, size_t n)
 }
 
 bool
-rd_mib_wants_sessions(const struct agentx_oid *oid, bool next)
+rd_mib_wants_sessions(const struct rd_oid *oid, bool next)
 {
-	struct agentx_oid table = rd_mib_base;
+	struct rd_oid table = rd_mib_base;
 	int order;
 
 	table.sub[TABLE] = SESSIONS;
@@ -630,8 +641,8 @@ rd_mib_wants_sessions(const struct agentx_oid *oid, bool next)
 	if (oid->n > TABLE && memcmp(oid->sub, table.sub, table.n *
 	    sizeof(table.sub[0])) == 0)
 		return true;
-	order = agentx_oid_cmp(oid, &table);
+	order = rd_oid_cmp(oid, &table);
 	table.sub[TABLE] = SESSIONS - 1;
 	/* the last column of the table before it may be left by this step */
-	return next && order < 0 && agentx_oid_cmp(oid, &table) >= 0;
+	return next && order < 0 && rd_oid_cmp(oid, &table) >= 0;
 }

@@ -27,6 +27,37 @@ relay_total(const struct rd_pfe *p, size_t i, uint64_t guess)
 	    total : guess;
 }
 
+/*
+ * To the process that tells SNMP, if there is one: what it shows is to be
+ * what relayctl does.
+ */
+static void
+stats_tell(struct rd_pfe *p)
+{
+	enum { MOST = (ROLE_DATA - sizeof(struct tell_list)) /
+	    sizeof(struct rd_stat) };
+	static struct {
+		struct tell_list	 list;
+		struct rd_stat		 rows[MOST];
+	} m;
+	size_t at = 0;
+
+	if (!p->view->conf->agentx)
+		return;
+	do {
+		size_t n = p->stats.n - at < MOST ? p->stats.n - at : MOST;
+
+		m.list = (struct tell_list){ .token = (uint32_t)at,
+		    .n = (uint32_t)n, .last = at + n == p->stats.n };
+		if (n > 0)
+			memcpy(m.rows, p->stats.entries + at,
+			    n * sizeof(m.rows[0]));
+		role_tell(p->role, RD_SNMP, ROLE_ALL, RD_STATS, &m,
+		    sizeof(m.list) + n * sizeof(m.rows[0]), -1);
+		at += n;
+	} while (at < p->stats.n);
+}
+
 /* Redirects have no total as long as nothing counts them. */
 static void
 stats_tick_cb(void *ctx)
@@ -46,6 +77,7 @@ stats_tick_cb(void *ctx)
 	}
 	rd_stats_tick(&p->stats, totals);
 	free(totals);
+	stats_tell(p);
 }
 
 /* Names of one thing that is counted. */
@@ -97,8 +129,6 @@ told_host(struct rd_pfe *p, struct tell *t)
 		return;			/* of another configuration */
 	s = (struct ctl_status){ .id = h.host, .state = h.now };
 	rd_ctl_event(p->ctl, CTL_HOST_STATUS, &s, sizeof(s));
-	if (h.old != h.now)
-		rd_agentx_host(p->agentx, &h);
 }
 
 static void
@@ -130,14 +160,10 @@ told_control(struct rd_pfe *p, struct tell *t)
 }
 
 static void
-told_agentx(struct rd_pfe *p, struct tell *t)
+told_stats_wanted(struct rd_pfe *p, struct tell *t)
 {
-	int32_t error;
-	int fd = t->fd;
-
-	memcpy(&error, t->data, sizeof(error));
-	t->fd = -1;
-	rd_agentx_socket(p->agentx, error, fd);
+	(void)t;
+	stats_tell(p);
 }
 
 static void
@@ -151,7 +177,7 @@ static void (*const told[RD_TELLS])(struct rd_pfe *, struct tell *) = {
 	[RD_SYNC] = told_sync,
 	[RD_RELOADED] = told_reloaded,
 	[RD_CONTROL] = told_control,
-	[RD_AGENTX_SOCKET] = told_agentx,
+	[RD_STATS_WANTED] = told_stats_wanted,
 	[TELL_SESSION_LIST] = told_list,
 	[TELL_WHY_LIST] = told_list,
 };
@@ -177,11 +203,8 @@ pfe_open(struct ev *ev, struct role *role)
 {
 	struct rd_pfe *p = calloc(1, sizeof(*p));
 
-	if (p == NULL || (p->agentx = rd_agentx_new(p)) == NULL ||
-	    (p->ctl = rd_ctl_new(ev, asked_cb, p)) == NULL) {
+	if (p == NULL || (p->ctl = rd_ctl_new(ev, asked_cb, p)) == NULL) {
 		log_crit("pfe: %s", strerror(ENOMEM));
-		if (p != NULL)
-			free(p->agentx);
 		free(p);
 		return NULL;
 	}
@@ -221,7 +244,7 @@ pfe_config(void *ctx, struct compiled *c, struct diag *diag)
 	else if (old->head != view->head)
 		rd_view_detach(p->views, old->head);
 	rd_view_unref(old);
-	rd_agentx_config(p->agentx);
+	stats_tell(p);
 	return 0;
 }
 
@@ -230,7 +253,6 @@ pfe_close(void *ctx)
 {
 	struct rd_pfe *p = ctx;
 
-	rd_agentx_free(p->agentx);
 	rd_ctl_free(p->ctl);
 	ev_timer_stop(p->ev, &p->tick);
 	rd_view_unref(p->view);

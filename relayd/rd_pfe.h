@@ -5,7 +5,6 @@
 #ifndef RELAYD_RD_PFE_H
 #define RELAYD_RD_PFE_H
 
-#include "rd_agentx.h"
 #include "rd_ask.h"
 #include "rd_ctl.h"
 #include "rd_role.h"
@@ -23,7 +22,6 @@ struct rd_pfe {
 	struct rd_stats		 stats;		/* redirects, then relays */
 	struct ev_timer		 tick;		/* of them */
 	struct rd_asks		 asks;
-	struct rd_agentx	*agentx;
 	struct {
 		uint64_t	 token;		/* 0: none is under way */
 		struct rd_client *client;	/* NULL: has gone */

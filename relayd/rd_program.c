@@ -117,11 +117,24 @@ ca_instances(const struct compiled *c)
 	return rd_conf_of(c)->prefork;
 }
 
+static unsigned
+snmp_instances(const struct compiled *c)
+{
+#ifdef HAVE_NETSNMP
+	return rd_conf_of(c)->agentx;
+#else
+	(void)c;
+	return 0;
+#endif
+}
+
 static const struct program_role roles[] = {
 	[RD_HCE - ROLE_FIRST] = { .title = "hce", .ops = &rd_hce_ops },
 	[RD_PFE - ROLE_FIRST] = { .title = "pfe", .ops = &rd_pfe_ops },
 	[RD_CA - ROLE_FIRST] = { .title = "ca", .instances = ca_instances,
 	    .secrets = true, .keys = true, .ops = &rd_ca_ops },
+	[RD_SNMP - ROLE_FIRST] = { .title = "snmp",
+	    .instances = snmp_instances, .ops = &rd_snmp_ops },
 };
 
 static const struct {
@@ -130,6 +143,7 @@ static const struct {
 } cells[] = {
 	{ "relay", SANDBOX_RELAY }, { "hce", SANDBOX_CHECK },
 	{ "pfe", SANDBOX_FILTER }, { "ca", SANDBOX_KEY },
+	{ "snmp", SANDBOX_KEY },
 };
 
 static bool

@@ -15,10 +15,13 @@
 
 /* In the order of program.roles. */
 enum rd_role { RD_PARENT = ROLE_PARENT, RD_WORKER = ROLE_WORKER,
-    RD_HCE = ROLE_FIRST, RD_PFE, RD_CA, RD_ROLES };
+    RD_HCE = ROLE_FIRST, RD_PFE, RD_CA, RD_SNMP, RD_ROLES };
+
+#define RD_TO(role)	(1u << (role))
 
 enum rd_tell {
-	RD_HOST = TELL_ENGINE,	/* hce -> pfe: struct rd_tell_host */
+	RD_HOST = TELL_ENGINE,	/* hce -> pfe, and what has changed -> snmp:
+				   struct rd_tell_host */
 	RD_SYNC,		/* hce -> pfe: a round begins */
 	RD_SCRIPT,		/* hce -> parent: struct rd_tell_script */
 	RD_SCRIPT_DONE,		/* parent -> hce: struct rd_tell_done */
@@ -32,9 +35,12 @@ enum rd_tell {
 				   all by TELL_VERBOSE */
 	RD_CONTROL,		/* parent -> pfe: the listening control socket,
 				   and again when another one is in force */
-	RD_AGENTX,		/* pfe -> parent: a connection to the path of
+	RD_STATS,		/* pfe -> snmp: struct tell_list, whose token
+				   is how many came before, and n rd_stat */
+	RD_STATS_WANTED,	/* snmp -> pfe: these, now */
+	RD_AGENTX,		/* snmp -> parent: a connection to the path of
 				   the configuration */
-	RD_AGENTX_SOCKET,	/* parent -> pfe: int32_t errno, or the
+	RD_AGENTX_SOCKET,	/* parent -> snmp: int32_t errno, or the
 				   connected socket */
 	RD_TELLS
 };
@@ -68,7 +74,7 @@ struct rd_tell_verdict {
 
 struct rd_tell_form {
 	const char	*name;
-	unsigned	 from, to;	/* enum rd_role; RD_ROLES: anybody */
+	unsigned	 from, to;	/* sets of RD_TO(enum rd_role) */
 	size_t		 size;		/* exactly; with each: of its head, a
 					   struct tell_list, */
 	size_t		 each;		/* and of each of its entries */
@@ -81,7 +87,7 @@ extern const struct rd_tell_form rd_tells[RD_TELLS];	/* by type, the engine's
 bool	 rd_tell_good(const struct tell *, enum rd_role us);
 
 /* The processes themselves. */
-extern const struct role_ops rd_hce_ops, rd_pfe_ops, rd_ca_ops;
+extern const struct role_ops rd_hce_ops, rd_pfe_ops, rd_ca_ops, rd_snmp_ops;
 extern const struct parent_ops rd_parent_ops;
 
 /* With all privileges: whether hce could do what that asks of it; false: error

@@ -11,11 +11,11 @@
 /* ---- rows ---- */
 
 static void
-cells_take(struct board *b, uint32_t kind, const char *name,
+cells_take(struct board *b, bool hold, uint32_t kind, const char *name,
     struct rd_cells *c)
 {
-	c->held = board_hold(b, board_orders(b), kind, name);
-	if (c->held == NULL)
+	if (hold && (c->held = board_hold(b, board_orders(b), kind,
+	    name)) == NULL)
 		return;
 	c->order = board_switch(b, kind, name);
 	if (kind == BOARD_HOST)
@@ -41,7 +41,7 @@ view_drop(struct rd_view *v)
 }
 
 static void
-view_take(struct rd_view *v, struct board *b)
+view_take(struct rd_view *v, struct board *b, bool hold)
 {
 	const struct rd_conf *conf = v->conf;
 	char name[BOARD_NAME];
@@ -49,21 +49,21 @@ view_take(struct rd_view *v, struct board *b)
 	for (size_t i = 0; i < conf->ntables; i++) {
 		const struct rd_table *t = conf->tables[i];
 
-		cells_take(b, BOARD_TABLE,
+		cells_take(b, hold, BOARD_TABLE,
 		    rd_board_table(conf, t, name), &v->tables[t->id - 1]);
 		for (size_t k = 0; k < t->nhosts; k++)
-			cells_take(b, BOARD_HOST,
+			cells_take(b, hold, BOARD_HOST,
 			    rd_board_host(conf, t, &t->hosts[k], name),
 			    &v->hosts[t->hosts[k].id - 1]);
 	}
 	for (size_t i = 0; i < conf->nredirects; i++)
-		cells_take(b, BOARD_REDIRECT,
+		cells_take(b, hold, BOARD_REDIRECT,
 		    rd_board_redirect(conf->redirects[i], name),
 		    &v->redirects[i]);
 }
 
-struct rd_view *
-rd_view_new(struct compiled *compiled, struct board *board,
+static struct rd_view *
+view_new(struct compiled *compiled, struct board *board, bool hold,
     struct rd_view **list)
 {
 	struct rd_view *v = calloc(1, sizeof(*v));
@@ -87,8 +87,22 @@ rd_view_new(struct compiled *compiled, struct board *board,
 		rd_view_unref(v);
 		return NULL;
 	}
-	view_take(v, board);
+	view_take(v, board, hold);
 	return v;
+}
+
+struct rd_view *
+rd_view_new(struct compiled *compiled, struct board *board,
+    struct rd_view **list)
+{
+	return view_new(compiled, board, true, list);
+}
+
+struct rd_view *
+rd_view_look(struct compiled *compiled, struct board *board,
+    struct rd_view **list)
+{
+	return view_new(compiled, board, false, list);
 }
 
 struct rd_view *

@@ -38,6 +38,10 @@ struct rd_view {
  * caller's, and is entered in the list. */
 struct rd_view	*rd_view_new(struct compiled *, struct board *,
 		    struct rd_view **list);
+/* The same for somebody who has no column: nothing is held. A row is what it
+ * was for as long as that configuration is in force. */
+struct rd_view	*rd_view_look(struct compiled *, struct board *,
+		    struct rd_view **list);
 struct rd_view	*rd_view_ref(struct rd_view *);
 void		 rd_view_unref(struct rd_view *);
 /* That board is about to go: views of the list know nothing of it any more,

@@ -224,7 +224,7 @@ def test_readme_names_them():
 
 
 @rd.needed
-@pytest.mark.skipif(not lib.have("snmpd"), reason="there is no snmpd")
+@snmp.needed
 def test_snmp(relayd, port, tmp_path):
     name = "relayd-snmp.conf"
     agent = snmp.Agent(tmp_path / "agent").start()

@@ -13,15 +13,19 @@ import pytest
 import lib
 import rd
 
-pytestmark = [rd.needed, pytest.mark.skipif(
-    not (lib.have("snmpd") and lib.have("snmpwalk")),
-    reason="there is no snmpd")]
+BUILT = "rd_snmp_lib" in (lib.BUILD / "Makefile").read_text() and \
+    "HAVE_NETSNMP 1" in (lib.BUILD / "features.h").read_text()
+built = pytest.mark.skipif(not BUILT, reason="built without libnetsnmp")
+needed = pytest.mark.skipif(
+    not (BUILT and lib.have("snmpd") and lib.have("snmpwalk")),
+    reason="there is no snmpd, or no libnetsnmp")
+pytestmark = rd.needed
 BASE = ".1.3.6.1.4.1.30155.3.2"
 TRAP = ".1.3.6.1.4.1.30155.3.1"
 
 CONF = """\
 interval 2
-agentx path "{agentx}"{context}
+agentx{context} path "{agentx}"
 table <web> {{ 127.0.0.1 127.0.0.2 retry 1 }}
 table <gate> {{ 127.0.0.3 }}
 redirect "www" {{
@@ -115,6 +119,7 @@ def conf(a, port, to, context=""):
     return CONF.format(agentx=a.agentx, port=port, to=to, context=context)
 
 
+@needed
 def test_tables(relayd, agent, backend, port):
     a = agent().start()
     to = backend(lib.Echo, host="0.0.0.0").port
@@ -167,6 +172,7 @@ def test_tables(relayd, agent, backend, port):
     assert a.get("1.1.2.1") == "1"
 
 
+@needed
 def test_the_master_goes_and_comes(relayd, agent, port):
     """Tried again until it is there; said once, not each time."""
     a = agent()
@@ -195,6 +201,7 @@ def test_the_master_goes_and_comes(relayd, agent, port):
     assert a.get("2.1.3.1") == '"one"'
 
 
+@built
 def test_a_master_that_says_nothing(relayd, tmp_path, port):
     """It holds nobody up, and is left after a while."""
     path = tmp_path / "silent"
@@ -220,6 +227,7 @@ def test_a_master_that_says_nothing(relayd, tmp_path, port):
             assert "one" in s.ctl("show", "summary")
 
 
+@needed
 def test_traps(relayd, agent, backend, port, tmp_path):
     if not lib.have("snmptrapd"):
         pytest.skip("there is no snmptrapd")
@@ -256,3 +264,104 @@ def test_traps(relayd, agent, backend, port, tmp_path):
     finally:
         trapd.send_signal(signal.SIGTERM)
         trapd.wait(lib.TIMEOUT)
+
+
+@built
+def test_a_master_that_hangs(relayd, tmp_path, backend, port):
+    """Only the process that speaks with it waits: relayctl and checks do not,
+    and the process is there again at once when it dies."""
+    path = tmp_path / "hanging"
+    to = backend(lib.Echo, host="0.0.0.0").port
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen(5)
+        listener.settimeout(lib.TIMEOUT)
+        s = relayd("interval 1\nlog host checks\n" + CONF.format(
+            agentx=path, port=port, to=to,
+            context=' context "c"').replace("interval 2\n", ""),
+                   clean=False)		# one is killed
+        s.wait_host("127.0.0.1", "up")
+        c, _ = listener.accept()
+        with c:
+            c.settimeout(lib.TIMEOUT)
+            assert c.recv(4096)[1] == 1
+            # it waits now, for 3 s
+            for _ in range(3):
+                since = s.mark()
+                assert "one" in s.ctl("show", "summary")
+                s.wait_for("host 127.0.0.1, check tcp", since=since)
+                s.ctl("host", "disable", "1")
+                s.ctl("host", "enable", "1")
+                lib.echo_once(port)
+            (victim,) = s.named("snmp")
+            os.kill(victim, signal.SIGKILL)
+            lib.wait_until(lambda: s.named("snmp") not in ([], [victim]),
+                           "another one")
+        c, _ = listener.accept()
+        with c:
+            c.settimeout(lib.TIMEOUT)
+            assert c.recv(4096)[1] == 1
+            s.wait_for("agentx: .*: no answer")
+        assert "one" in s.ctl("show", "summary")
+
+
+@needed
+def test_context_and_death(relayd, agent, port, tmp_path):
+    """Tables are in that context only, and come again after kill -9; a reload
+    moves them to another one."""
+    a = agent()
+    a.conf.write_text(a.conf.read_text() +
+                      "com2sec -Cn front user default front\n"
+                      "com2sec -Cn back user default back\n"
+                      "group all v2c user\nview all included .1\n"
+                      'access all "" any noauth prefix all none none\n'
+                      'access all front any noauth exact all none none\n'
+                      'access all back any noauth exact all none none\n')
+    a.start()
+
+    def name(community):
+        r = subprocess.run(
+            ["snmpget", "-v2c", "-c", community, "-On", "-OQ", "-t", "3",
+             "-r", "1", f"127.0.0.1:{a.port}", f"{BASE}.2.1.3.1"], env=a.env,
+            capture_output=True, text=True, stdin=subprocess.DEVNULL,
+            timeout=60)
+        return '"one"' in r.stdout
+
+    s = relayd(conf(a, port, 9, " context front"), clean=False)
+    s.wait_for("agentx: registered with ")
+    assert name("front") and not name("public") and not name("back")
+    since = s.mark()
+    (victim,) = s.named("snmp")
+    os.kill(victim, signal.SIGKILL)
+    s.wait_for("agentx: registered with ", since=since)
+    assert s.named("snmp") not in ([], [victim])
+    assert name("front") and not name("public")
+    since = s.mark()
+    s.reload(s.file.read_text().replace("context front", "context back"))
+    s.wait_for("agentx: registered with ", since=since)
+    assert name("back") and not name("front")
+
+
+@needed
+def test_refused(relayd, agent, port, tmp_path):
+    """Who else has the tables keeps them, and it is said."""
+    a = agent().start()
+    first = relayd(conf(a, port, 9))
+    first.wait_for("agentx: registered with ")
+    second = relayd(conf(a, lib.free_port(), 9).replace('"one"', '"two"'))
+    second.wait_for(f"agentx: {re.escape(str(a.agentx))}: .*[a-z]")
+    assert not second.grep("registered with ")
+    assert a.get("2.1.3.1") == '"one"'
+    assert "two" in second.ctl("show", "summary")
+
+
+@pytest.mark.skipif(BUILT, reason="built with libnetsnmp")
+def test_without_the_library(relayd, tmp_path, port):
+    """It is said once that nothing comes of it, and there is no process."""
+    s = relayd(CONF.format(agentx=tmp_path / "a", port=port, to=9,
+                           context=""))
+    lines = [m.string for m in s.grep(".*agentx.*no effect.*")]
+    assert len(lines) == 1, lines
+    assert '"agentx" is not supported on this system and has no effect' in \
+        lines[0]
+    assert not s.named("snmp")

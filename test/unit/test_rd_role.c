@@ -29,7 +29,14 @@ list_set(unsigned n)
 	memcpy(bytes, &list, sizeof list);
 }
 
-/* Each row of the table, with one thing at a time wrong. */
+static bool
+in(unsigned set, unsigned role)
+{
+	return role < RD_ROLES && (set & RD_TO(role)) != 0;
+}
+
+/* Each row of the table, from everybody to everybody, and with one thing at a
+ * time wrong. */
 static void
 test_rows(void **state)
 {
@@ -38,7 +45,6 @@ test_rows(void **state)
 	(void)state;
 	for (unsigned type = 0; type < RD_TELLS; type++) {
 		const struct rd_tell_form *f = &rd_tells[type];
-		unsigned to = f->to == RD_ROLES ? RD_HCE : f->to;
 
 		memset(bytes, 0, 64);
 		if (f->name == NULL) {
@@ -47,23 +53,33 @@ test_rows(void **state)
 		}
 		rows++;
 		assert_true(f->size + f->each <= ROLE_DATA);
-		assert_int_not_equal(f->from, f->to);
-		assert_true(good(type, f->from, to, f->size, -1));
-		assert_int_equal(good(type, f->from, to, f->size, 7), f->fd);
-		assert_false(good(type, f->from, to, f->size + 1, -1));
-		if (f->size > 0)
-			assert_false(good(type, f->from, to, f->size - 1,
-			    -1));
-		for (unsigned other = 0; other <= RD_ROLES; other++) {
-			if (other != f->from)
-				assert_false(good(type, other, to, f->size,
+		assert_true(f->from != 0 && f->to != 0);
+		for (unsigned from = 0; from <= RD_ROLES; from++)
+			for (unsigned to = 0; to < RD_ROLES; to++) {
+				bool may = in(f->from, from) && in(f->to, to);
+
+				assert_int_equal(good(type, from, to, f->size,
+				    -1), may);
+				if (!may)
+					continue;
+				assert_int_equal(good(type, from, to, f->size,
+				    7), f->fd);
+				assert_false(good(type, from, to, f->size + 1,
 				    -1));
-			if (f->to != RD_ROLES && other != f->to)
-				assert_false(good(type, f->from, other,
-				    f->size, -1));
-		}
+				if (f->size > 0)
+					assert_false(good(type, from, to,
+					    f->size - 1, -1));
+			}
 	}
 	assert_true(rows > 15);
+	/* some, by hand */
+	assert_false(good(RD_STOP, RD_SNMP, RD_PARENT, 0, -1));
+	assert_false(good(RD_AGENTX, RD_PFE, RD_PARENT, 0, -1));
+	assert_true(good(RD_AGENTX, RD_SNMP, RD_PARENT, 0, -1));
+	assert_true(good(RD_HOST, RD_HCE, RD_SNMP,
+	    sizeof(struct rd_tell_host), -1));
+	assert_false(good(RD_HOST, RD_HCE, RD_CA,
+	    sizeof(struct rd_tell_host), -1));
 }
 
 static void
