@@ -85,11 +85,23 @@ struct counted {
 	char	 key[BOARD_NAME], counter[BOARD_NAME];
 };
 
+/* The service has just begun: sessions so far are of its first interval, and
+ * not of the time before us. */
+static bool
+stats_fresh(const struct rd_pfe *p)
+{
+	uint64_t began = board_get(&role_board(p->role)->head->began);
+
+	return p->stats.entries == NULL &&
+	    ev_now(p->ev) < began + RD_STATS_INTERVAL * EV_SECOND;
+}
+
 static int
 stats_adopt(struct rd_pfe *p)
 {
 	const struct rd_conf *conf = p->view->conf;
 	size_t n = conf->nredirects + conf->nrelays;
+	bool fresh = stats_fresh(p);
 	struct rd_stats_source *sources = calloc(n + 1, sizeof(*sources));
 	struct counted *names = calloc(n + 1, sizeof(*names));
 	int rc = -1;
@@ -107,7 +119,8 @@ stats_adopt(struct rd_pfe *p)
 		rd_show_relay_key(conf->relays[relay], names[i].key);
 		rows_listener(&p->view->compiled->broker.listeners[relay],
 		    names[i].counter);
-		sources[i].total = relay_total(p, relay, 0);
+		if (!fresh)
+			sources[i].total = relay_total(p, relay, 0);
 	}
 	if (sources != NULL && names != NULL)
 		rc = rd_stats_adopt(&p->stats, sources, n);

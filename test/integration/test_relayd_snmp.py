@@ -3,10 +3,12 @@ that goes, comes back, or says nothing."""
 
 import contextlib
 import os
+import pathlib
 import re
 import signal
 import socket
 import subprocess
+import tempfile
 
 import pytest
 
@@ -102,11 +104,19 @@ class Agent:
 
 
 @pytest.fixture
-def agent(tmp_path):
+def near():
+    """A folder whose name leaves room in the address of a UNIX socket."""
+    with tempfile.TemporaryDirectory(prefix="snmp-", dir="/tmp") as d:
+        os.chmod(d, 0o755)
+        yield pathlib.Path(d)
+
+
+@pytest.fixture
+def agent(near):
     running = []
 
     def make(**kw):
-        a = Agent(tmp_path / f"agent{len(running)}", **kw)
+        a = Agent(near / f"agent{len(running)}", **kw)
         running.append(a)
         return a
 
@@ -202,9 +212,9 @@ def test_the_master_goes_and_comes(relayd, agent, port):
 
 
 @built
-def test_a_master_that_says_nothing(relayd, tmp_path, port):
+def test_a_master_that_says_nothing(relayd, near, port):
     """It holds nobody up, and is left after a while."""
-    path = tmp_path / "silent"
+    path = near / "silent"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen(5)
@@ -267,10 +277,10 @@ def test_traps(relayd, agent, backend, port, tmp_path):
 
 
 @built
-def test_a_master_that_hangs(relayd, tmp_path, backend, port):
+def test_a_master_that_hangs(relayd, near, backend, port):
     """Only the process that speaks with it waits: relayctl and checks do not,
     and the process is there again at once when it dies."""
-    path = tmp_path / "hanging"
+    path = near / "hanging"
     to = backend(lib.Echo, host="0.0.0.0").port
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
@@ -358,7 +368,7 @@ def test_refused(relayd, agent, port, tmp_path):
 @pytest.mark.skipif(BUILT, reason="built with libnetsnmp")
 def test_without_the_library(relayd, tmp_path, port):
     """It is said once that nothing comes of it, and there is no process."""
-    s = relayd(CONF.format(agentx=tmp_path / "a", port=port, to=9,
+    s = relayd(CONF.format(agentx="/nonexistent/a", port=port, to=9,
                            context=""))
     lines = [m.string for m in s.grep(".*agentx.*no effect.*")]
     assert len(lines) == 1, lines
