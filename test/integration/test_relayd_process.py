@@ -17,6 +17,7 @@ import test_upgrade as up
 
 pytestmark = rd.needed
 
+INTERVAL = 10			# s between checks, the default
 LOST = r"lost child: {} pid {} terminated; signal {}"
 
 
@@ -350,7 +351,8 @@ class Crowd(threading.Thread):
 
 @pytest.mark.slow
 def test_hundred_reloads(served):
-    """Under load, with prefork going up and down; none of it is noticed."""
+    """Under load, with prefork going up and down; none of it is noticed, by
+    clients or by the hosts that are checked."""
     s, port, echo = served(2)
     crowds = [Crowd(port) for _ in range(2)]
     pids = (s.one("hce"), s.one("pfe"))
@@ -359,9 +361,16 @@ def test_hundred_reloads(served):
         return [len(lib.descriptors(p)) for p in
                 (s.pid, *pids, *sorted(s.named("ca")))]
 
-    before = held()
+    def checks():
+        return max(h["checks"] for h in s.show("hosts")
+                   if h["type"] == "host")
+
+    before, checked, began = held(), checks(), time.monotonic()
     for i in range(100):
         s.reload(conf(port, echo.port, 2 + i % 3 % 2))
+    # in their rounds, as if nothing had happened
+    rounds = (time.monotonic() - began) / INTERVAL + 1
+    assert checks() - checked <= rounds + 1, (checks(), checked, rounds)
     for c in crowds:
         c.end()
     assert (s.one("hce"), s.one("pfe")) == pids
