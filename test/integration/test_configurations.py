@@ -805,7 +805,8 @@ id = tcprelay {{ remote = {{ {echo.remote} }} }}
 
     lib.wait_until(answers, "the listener")
     # debugging goes to standard error, the log to the system's
-    assert s.lines and not s.grep("listening on")
+    s.wait_for("")
+    assert not s.grep("listening on")
     assert all(x.startswith(f"{s.pid}: ") for x in s.lines), s.log()
     lib.wait_until(lambda: lib.title(s.pid) ==
                    "tcprelay: 0 connections, 2 free", lib.title(s.pid))

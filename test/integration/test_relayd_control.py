@@ -5,6 +5,7 @@ import contextlib
 import os
 import pathlib
 import pwd
+import select
 import signal
 import socket
 import stat
@@ -236,6 +237,10 @@ def test_slow(relayd, port):
             c.socket.settimeout(PATIENCE * 3)
             assert c.dropped()
         assert time.monotonic() - began >= PATIENCE - 1
+        # nothing was taken of what it asked for: it is dropped as well
+        gone = select.poll()
+        gone.register(unread.socket, select.POLLRDHUP)
+        assert gone.poll(PATIENCE * 3000)
         # what had gone out can be read, the rest never comes
         assert not [1 for _ in iter(unread.receive, None)
                     if _[0] == T["END"]]

@@ -365,6 +365,7 @@ def test_reload(server, start, backend, port):
                            relay='include = "$CONFDIR/y"'),
                 "/y": "idle timeout = 5\n"})
     s = start(w.url("/x"))
+    s.wait_for("worker starting")	# or it would be replaced
     workers = s.wait_workers(1)
     s.reload()
     assert w.count("/x", 304) == w.count("/y", 304) == 1
