@@ -15,7 +15,8 @@ import pytest
 import lib
 import ops
 import rd
-from test_key_process import found_in_files, found_in_memory, traces
+from test_key_process import (Visitors, found_in_files, found_in_memory,
+                              traces)
 
 pytestmark = [pytest.mark.tls, rd.needed]
 
@@ -666,29 +667,6 @@ def test_workers_have_no_key(relayd, backend, certs, port, kind):
     for pid in others:
         assert not found_in_memory(pid, what), lib.title(pid)
         assert not found_in_files(pid, what), lib.title(pid)
-
-
-class Visitors(ops.Visitors):
-    """With a full handshake each; none may fail."""
-
-    def __init__(self, port, context, clients=4):
-        super().__init__(port, clients, lambda: lib.connect(
-            port, context=context, name="localhost"))
-
-    def _run(self):
-        while not self.over.is_set():
-            try:
-                with self.connect() as c:
-                    lib.roundtrip(c, b"visit")
-                with self.lock:
-                    self.done += 1
-            except (OSError, AssertionError) as e:
-                with self.lock:
-                    self.failed.append(repr(e))
-
-    def more(self, n=20):
-        super().more(n)
-        assert not self.failed, self.failed[:5]
 
 
 def test_key_process_dies(relayd, backend, certs, port):
